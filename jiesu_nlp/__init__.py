@@ -1,0 +1,1 @@
+"""jiesu-nlp: a citizen's words in, a dispatch suggestion out."""

@@ -1,0 +1,1 @@
+"""Who must handle it: unit registry, ordered rules, deadline."""

@@ -1,0 +1,1 @@
+"""Labelled material in, a bundle out: synthesis, training, calibration, evaluation."""
