@@ -69,6 +69,10 @@ class Router:
             rule=rule,
         )
 
+    def lead(self, case: Case) -> Unit:
+        """Return only the lead unit of a case."""
+        return self._lead(self.rules.first(case), case)
+
     def _lead(self, rule: Rule, case: Case) -> Unit:
         key = (rule.id, rule.unit_code or rule.unit, case.district, case.town)
         unit = self._resolved.get(key)

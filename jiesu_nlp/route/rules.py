@@ -136,6 +136,10 @@ class RuleSet:
         """Rules that may fire for a leaf, in order; the last always fires."""
         return self._by_leaf[leaf]
 
+    def first(self, case: Case) -> Rule:
+        """Return the rule that wins a case."""
+        return next(r for r in self._by_leaf[case.leaf] if r.when.failure(case) is None)
+
     def matches(self, case: Case) -> list[Rule]:
         """All rules that hold for a case, in order: the first wins, the rest are alternatives."""
         return [r for r in self._by_leaf[case.leaf] if r.when.failure(case) is None]

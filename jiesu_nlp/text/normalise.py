@@ -1,7 +1,7 @@
 r"""Normalise: one spelling for everything that means the same, with a way back to the original.
 
 ``normalise(text).text`` is NFKC (so ``，！？：；（）`` and full-width letters become ASCII, while
-``。、“”《》`` stay), simplified, without control and zero-width characters, emoji and addresses of web pages,
+``。、“”《》`` stay), simplified, without control and zero-width characters, emoji and web addresses,
 without fillers of speech recognition, with single spaces and single punctuation marks. Line breaks
 survive as single ``\n``: the first line of a letter is often its title.
 
@@ -87,7 +87,7 @@ _PLAIN: Final = " -~\n\u4e00-\u9fff·×°—‘’“”、。〈〉《》「」
 _UNUSUAL: Final = re.compile(f"[^{_PLAIN}]")
 # With the plain character before it, because a mark may combine with that.
 _UNUSUAL_RUN: Final = re.compile(f"[{_PLAIN}]?[^{_PLAIN}]+")
-_WEB_ADDRESS: Final = re.compile(r"(?:https?://|www\.)[!-~]+", re.IGNORECASE)
+_WEB_ADDRESS: Final = re.compile(r"(?:https?://|www\.)[A-Za-z0-9_./?=&%#:~+@$'*-]+", re.IGNORECASE)
 # 嗯 and 呃 are never a word in a ticket; 啊 哦 … only where they stand alone between marks.
 _FILLER: Final = re.compile(
     "[嗯呃]+[,、 ]?|[啊哦噢喔诶欸唔](?<![^,.。!?、\n ].)[,、]"

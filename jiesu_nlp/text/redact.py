@@ -15,12 +15,22 @@ Recall comes first for numbers, precision for names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from jiesu_nlp.suggestion import Span
+from jiesu_nlp.text.lexicon import (
+    AFTER_NAME,
+    BEFORE_NAME,
+    COMPOUND_SURNAMES,
+    GIVEN_NAME_CHARACTERS,
+    NOT_NAMES,
+    PERSON_TITLES,
+    PLACE_ENDINGS,
+    SURNAMES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +96,11 @@ _IDENTITY_CARD: Final = re.compile(
 )
 _OLD_IDENTITY_CARD: Final = re.compile(rf"{_BEGIN}([1-9][0-9]{{5}})([0-9]{{6}})[0-9]{{3}}{_END}")
 _TOLD_IDENTITY: Final = re.compile(
-    r"(?:身份证|证件|公民身份)(?:件|号码?|编号|是|为|[: ()（）])*([1-9][0-9]{5,18}[Xx]?)(?![0-9A-Za-z])"
+    r"(?:身份证|证件|公民身份)(?:件|号码?|编号|是|为|[: ()（）])*([1-9][0-9]{5,18}[Xx]?)(?![0-9A-Za-z*])"
 )
 _TOLD_DOCUMENT: Final = re.compile(
     r"(?:护照|通行证|居住证|回乡证|军官证|士兵证|台胞证|社保卡|医保卡|残疾证)(?:件|号码?|编号|是|为|[: ()（）])*"
-    r"([A-Za-z]{0,3}[0-9]{7,18}[A-Za-z]?)(?![0-9A-Za-z])"
+    r"([A-Za-z]{0,3}[0-9]{7,18}[A-Za-z]?)(?![0-9A-Za-z*])"
 )
 _BANK_CARD: Final = re.compile(
     rf"{_BEGIN}[3-9][0-9]{{3}}(?:{_S}?[0-9]{{4}}){{3}}{_S}?[0-9]{{0,3}}{_END}"
@@ -109,7 +119,7 @@ _EMAIL: Final = re.compile(
 )
 _ACCOUNT: Final = re.compile(
     r"(?:微信|薇信|威信|wechat|weixin|wx|vx|扣扣|qq)(?:群|号码?|账号|帐号|id)*[是为:同 ]{0,3}"
-    r"([A-Za-z][-_A-Za-z0-9]{5,19}|[0-9]{5,12})(?![-_A-Za-z0-9])"
+    r"([A-Za-z][-_A-Za-z0-9]{5,19}|[0-9]{5,12})(?![-_A-Za-z0-9*])"
     rf"{_NOT_MONEY}(?![个人年月日])",
     re.IGNORECASE,
 )
@@ -117,14 +127,14 @@ _ACCOUNT: Final = re.compile(
 _PROVINCES: Final = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _PLATE: Final = re.compile(
     rf"[{_PROVINCES}] ?[A-Za-z][-·•.． ]?(?:[A-HJ-NP-Za-hj-np-z0-9]{{5,6}}|"
-    r"[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领使])(?![A-Za-z0-9])"
-    rf"|WJ[{_PROVINCES}]?[-·•.． ]?[0-9]{{4,5}}[A-Za-z]?(?![A-Za-z0-9])"
-    r"|[A-Z][A-Z][·•][0-9]{5}(?![A-Za-z0-9])"
-    r"|[军空海北沈兰济南广成][A-Z][-·• ]?[0-9]{5}(?![A-Za-z0-9])"
-    r"|(?<![0-9])(?:使[0-9]{6}|[0-9]{6}使)(?![0-9用])"
+    r"[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领使])(?![A-Za-z0-9*])"
+    rf"|WJ[{_PROVINCES}]?[-·•.． ]?[0-9]{{4,5}}[A-Za-z]?(?![A-Za-z0-9*])"
+    r"|[A-Z][A-Z][·•][0-9]{5}(?![A-Za-z0-9*])"
+    r"|[军空海北沈兰济南广成][A-Z][-·• ]?[0-9]{5}(?![A-Za-z0-9*])"
+    r"|(?<![0-9*])(?:使[0-9]{6}|[0-9]{6}使)(?![0-9用*])"
 )
 _TOLD_PLATE: Final = re.compile(
-    r"(?:车牌号?|牌照|牌号|车号)(?:码|是|为|[: ()（）“\"])*([A-Za-z]{1,2}[-·• ]?[A-Za-z0-9]{4,6})(?![A-Za-z0-9])"
+    r"(?:车牌号?|牌照|牌号|车号)(?:码|是|为|[: ()（）“\"])*([A-Za-z]{1,2}[-·• ]?[A-Za-z0-9]{4,6})(?![A-Za-z0-9*])"
 )
 
 _ADMINISTRATIVE_REGIONS: Final = frozenset(
@@ -293,7 +303,11 @@ def _name_at(text: str, start: int, *, strict: bool) -> int:
             continue
         if name[-1] in AFTER_NAME or text[start:end] in NOT_NAMES or "某" in name:
             continue
+        if text[start - 1 : given] == "为何" or text[end : end + 1] in PLACE_ENDINGS:
+            return start
         if any(name.endswith(title) or text.startswith(title, end - 1) for title in PERSON_TITLES):
+            continue
+        if name[0] in AFTER_NAME and name[0] not in GIVEN_NAME_CHARACTERS:
             continue
         common = GIVEN_NAME_CHARACTERS.issuperset(name)
         follower = text[end : end + 1]
@@ -349,6 +363,18 @@ def _name_at_exactly(text: str, start: int, end: int) -> bool:
         and text[start:end] not in NOT_NAMES
         and text[start : start + 2] not in NOT_NAMES
     )
+
+
+_MOST_REPEATED: Final = 64
+
+
+def _repeated_names(text: str, found: Iterable[PersonalData]) -> Iterator[PersonalData]:
+    """Find where a name of three characters or more is said again without introduction."""
+    names = {text[slice(*item.span)] for item in found if item.kind == "name"}
+    # The bound keeps a register of thousands of names from taking quadratic time.
+    for name in sorted(name for name in names if len(name) > 2)[:_MOST_REPEATED]:
+        for match in re.finditer(name, text):
+            yield PersonalData("name", match.span())
 
 
 def _names(text: str) -> Iterator[PersonalData]:
@@ -422,6 +448,8 @@ def find_personal_data(text: str) -> tuple[PersonalData, ...]:
     if _NAME_CUE.search(plain) is not None:
         found += _names(plain)
     found += _titled_names(plain)
+    if found:
+        found += list(_repeated_names(plain, found))
     return _merge(found) if found else ()
 
 

@@ -1,0 +1,1 @@
+"""What it is: features, scores, calibrated probabilities over the leaves, evidence."""

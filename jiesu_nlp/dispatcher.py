@@ -1,0 +1,430 @@
+"""The way of one ticket: normalise, redact, gates, split, classify, locate, route, confidence.
+
+``Dispatcher`` owns the loaded bundle and runs the stages in order. It holds no state between
+tickets and may be shared by threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from jiesu_nlp.bundle import Bundle, Registry, open_bundle
+from jiesu_nlp.classify.classifier import Classifier, Prediction
+from jiesu_nlp.confidence import Calibration
+from jiesu_nlp.errors import BundleError
+from jiesu_nlp.home import models_dir, taxonomy_dir
+from jiesu_nlp.knowledge import Knowledge, knowledge_of
+from jiesu_nlp.locate.locator import LocatedText, Locator
+from jiesu_nlp.questions import questions_for
+from jiesu_nlp.route.router import Router, Routing
+from jiesu_nlp.route.rules import Case
+from jiesu_nlp.suggestion import (
+    Category,
+    CategorySet,
+    Demand,
+    Element,
+    Elements,
+    Flags,
+    GateAdvice,
+    LevelOne,
+    Place,
+    RequestTypeGuess,
+    Span,
+    Suggestion,
+    Unit,
+    Versions,
+)
+from jiesu_nlp.text.elements import find_elements
+from jiesu_nlp.text.normalise import NormalisedText, normalise
+from jiesu_nlp.text.redact import find_personal_data, redact
+from jiesu_nlp.text.request_type import classify_request_type
+from jiesu_nlp.text.split import split_demands
+from jiesu_nlp.ticket import Ticket, check_text, ticket_of
+from jiesu_nlp.vocabulary import Gate
+
+DEFAULT_BUNDLE = "default"
+CALIBRATION_FILE = "calibration.json"
+TOP_K = 5
+# Candidate leaves whose routes are weighed for the confidence of the unit.
+_ROUTED = 5
+_LEAST_ROUTED = 0.02
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A candidate demand: its span in the normalised text and its prediction."""
+
+    span: Span
+    prediction: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A ticket on its way: what is known before classification."""
+
+    ticket: Ticket
+    norm: NormalisedText
+    redacted: str
+    gate: GateAdvice
+    tags: tuple[str, ...]
+    spans: tuple[Span, ...]
+    started: float
+
+
+class Dispatcher:
+    """A loaded bundle that answers tickets.
+
+    Examples
+    --------
+    >>> from jiesu_nlp import Dispatcher
+    >>> dispatcher = Dispatcher.load()  # doctest: +SKIP
+    >>> dispatcher.suggest("望京西园四区门口烧烤摊油烟味太大").to_dict()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        classifier: Classifier,
+        calibration: Calibration,
+        versions: Mapping[str, str],
+    ) -> None:
+        self.knowledge = knowledge
+        self.catalogue = knowledge.catalogue
+        self.classifier = classifier
+        self.calibration = calibration
+        self.locator = Locator(knowledge.places)
+        self.router = Router(knowledge.catalogue, knowledge.rules, knowledge.units)
+        self.versions = Versions(
+            model=versions["model"],
+            catalogue=versions["catalogue"],
+            rules=versions["rules"],
+            places=versions["places"],
+        )
+        self._paths = [self.catalogue.path(code) for code in self.catalogue.codes]
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Dispatcher:
+        """Load everything a bundle holds.
+
+        Raises
+        ------
+        BundleError
+            Naming the file that is missing, truncated or altered.
+        """
+        return cls(
+            knowledge=knowledge_of(bundle),
+            classifier=Classifier.from_bundle(bundle),
+            calibration=Calibration.from_json(bundle.read_json(CALIBRATION_FILE)),
+            versions=bundle.versions,
+        )
+
+    @classmethod
+    def load(
+        cls, path: str | Path | None = None, *, progress: Progress | None = None
+    ) -> Dispatcher:
+        """Load a bundle: the given folder, else the active one, else the default.
+
+        If there is no bundle at all, the default one is built from the taxonomy first (about a
+        minute); ``progress`` is then called with a stage and the share done.
+
+        Raises
+        ------
+        BundleError
+            If the bundle is missing or damaged.
+        """
+        if path is not None:
+            return cls.from_bundle(open_bundle(Path(path)))
+        registry = Registry(models_dir())
+        name = registry.active()
+        if name is None:
+            name = DEFAULT_BUNDLE
+            if name not in registry.names():
+                build_default(progress=progress)
+        return cls.from_bundle(open_bundle(registry.path(name)))
+
+    def suggest(self, text: str | Ticket, **fields: str | None) -> Suggestion:
+        """Return the suggestion for one ticket.
+
+        Parameters
+        ----------
+        text
+            The citizen's words, or a whole :class:`~jiesu_nlp.ticket.Ticket`.
+        **fields
+            ``id, channel, created_at, requester, address`` when ``text`` is a string.
+
+        Raises
+        ------
+        UsageError
+            If the text is blank, longer than 100,000 characters or binary.
+        """
+        ticket = text if isinstance(text, Ticket) else Ticket(text=text, **fields)
+        draft = self._prepare(ticket)
+        return self._answer([draft])[0]
+
+    def suggest_many(
+        self,
+        tickets: Iterable[str | Ticket | Mapping[str, Any]],
+        *,
+        batch_size: int = 128,
+        evidence: bool = True,
+    ) -> Iterator[Suggestion]:
+        """Yield one suggestion per ticket, in order; the fast path.
+
+        Texts are classified ``batch_size`` at a time. ``evidence=False`` leaves out the words
+        that decided the category, for bulk work that does not show them.
+        """
+        source = iter(tickets)
+        while batch := list(islice(source, batch_size)):
+            drafts = [self._prepare(_as_ticket(t)) for t in batch]
+            yield from self._answer(drafts, evidence=evidence)
+
+    def _prepare(self, ticket: Ticket) -> _Draft:
+        started = time.perf_counter()
+        check_text(ticket.text)
+        norm = normalise(ticket.text)
+        personal = find_personal_data(ticket.text)
+        gate, tags = self.knowledge.gates.examine(norm.text)
+        return _Draft(
+            ticket=ticket,
+            norm=norm,
+            redacted=redact(ticket.text, personal) if personal else ticket.text,
+            gate=gate,
+            tags=tags,
+            spans=split_demands(norm.text),
+            started=started,
+        )
+
+    def _answer(self, drafts: Sequence[_Draft], *, evidence: bool = True) -> list[Suggestion]:
+        pieces = [d.norm.text[a:b] for d in drafts for a, b in d.spans]
+        predictions = iter(self.classifier.predict(pieces, k=TOP_K))
+        merged = [
+            _merge([_Segment(span, next(predictions)) for span in d.spans]) for d in drafts
+        ]
+        # Merged neighbours are one demand; ask the classifier about the whole of it.
+        again = [
+            d.norm.text[a:b]
+            for d, spans in zip(drafts, merged, strict=True)
+            for (a, b), prediction in spans
+            if prediction is None
+        ]
+        renewed = iter(self.classifier.predict(again, k=TOP_K) if again else ())
+        answers = []
+        for draft, spans in zip(drafts, merged, strict=True):
+            segments = [_Segment(span, p if p is not None else next(renewed)) for span, p in spans]
+            answers.append(self._assemble(draft, segments, evidence=evidence))
+        return answers
+
+    def _assemble(
+        self, draft: _Draft, segments: Sequence[_Segment], *, evidence: bool
+    ) -> Suggestion:
+        located = self.locator.locate(draft.norm.text, draft.ticket.address)
+        demands = tuple(
+            self._demand(draft, segment, located, alone=len(segments) == 1, evidence=evidence)
+            for segment in segments
+        )
+        gate = draft.gate
+        if gate.evidence:
+            gate = replace(gate, evidence=_map_spans(draft.norm, gate.evidence))
+        return Suggestion(
+            id=draft.ticket.id,
+            gate=gate,
+            demands=demands,
+            flags=Flags(enterprise=_is_enterprise(draft), sensitive=draft.tags),
+            redacted_text=draft.redacted,
+            versions=self.versions,
+            elapsed_ms=round((time.perf_counter() - draft.started) * 1000, 3),
+        )
+
+    def _demand(
+        self,
+        draft: _Draft,
+        segment: _Segment,
+        located: LocatedText,
+        *,
+        alone: bool,
+        evidence: bool,
+    ) -> Demand:
+        norm, (start, end) = draft.norm, segment.span
+        text = norm.text if alone else norm.text[start:end]
+        place = located.place(None if alone else segment.span)
+        found = find_elements(text)
+        request_type = classify_request_type(text)
+        emergency = draft.gate.kind == Gate.EMERGENCY.value
+        case = Case(
+            leaf="",
+            text=text,
+            kind=place.kind,
+            owners=frozenset(e.value for e in found.owner),
+            actors=frozenset(e.value for e in found.actor),
+            request_type=request_type.value,
+            district=place.district,
+            town=place.town,
+            month=draft.ticket.month,
+        )
+        routing, mass = self._route(case, segment.prediction, emergency)
+        prediction = segment.prediction
+        confidence = self.calibration.unit(mass * _place_factor(routing.lead, place))
+        shift = 0 if alone else start
+        questions = questions_for(
+            self.catalogue, prediction, place, routing.lead, confidence=confidence
+        )
+        return Demand(
+            span=norm.original_span(start, end),
+            categories=self._categories(norm, text, shift, prediction, evidence=evidence),
+            category_set=CategorySet(
+                tuple(self.catalogue.codes[row] for row in prediction.leaf_set),
+                self.classifier.coverage,
+            ),
+            level1=self._level1(prediction),
+            place=_map_place(norm, place),
+            unit=replace(routing.lead, confidence=round(confidence, 4)),
+            co_units=routing.co_units,
+            cc=routing.cc,
+            alternatives=routing.alternatives,
+            request_type=RequestTypeGuess(
+                request_type.value,
+                request_type.confidence,
+                _map_spans(norm, request_type.evidence, shift),
+            ),
+            deadline=routing.deadline,
+            elements=_map_elements(norm, found, shift),
+            confidence=round(confidence, 4),
+            decision=self.calibration.decide(confidence, complete=routing.lead.code is not None),
+            questions=questions,
+        )
+
+    def _route(
+        self, case: Case, prediction: Prediction, emergency: bool
+    ) -> tuple[Routing, float]:
+        """Route the best leaf; weigh how much of the other leaves' mass agrees on the unit."""
+        codes = self.catalogue.codes
+        best = self.router.route(
+            replace(case, leaf=codes[prediction.leaves[0]]), emergency=emergency
+        )
+        agreed = prediction.probabilities[0]
+        looked_at = agreed
+        rest = zip(prediction.leaves[1:_ROUTED], prediction.probabilities[1:_ROUTED], strict=True)
+        for leaf, probability in rest:
+            if probability < _LEAST_ROUTED:
+                break
+            looked_at += probability
+            if self.router.lead(replace(case, leaf=codes[leaf])).name == best.lead.name:
+                agreed += probability
+        return best, agreed
+
+    def _categories(
+        self, norm: NormalisedText, text: str, shift: int, prediction: Prediction, *, evidence: bool
+    ) -> tuple[Category, ...]:
+        spans: tuple[Span, ...] = ()
+        if evidence:
+            spans = _map_spans(norm, self.classifier.evidence(text, prediction.leaves[0]), shift)
+        return tuple(
+            Category(
+                code=self.catalogue.codes[leaf],
+                path=self._paths[leaf],
+                confidence=round(self.calibration.leaf(probability), 4),
+                evidence=spans if i == 0 else (),
+            )
+            for i, (leaf, probability) in enumerate(
+                zip(prediction.leaves, prediction.probabilities, strict=True)
+            )
+        )
+
+    def _level1(self, prediction: Prediction) -> LevelOne:
+        level_one = self.catalogue.classes[prediction.class_row]
+        return LevelOne(
+            level_one.code,
+            level_one.name,
+            round(self.calibration.level1(prediction.class_probability), 4),
+        )
+
+
+def build_default(*, progress: Progress | None = None) -> Bundle:
+    """Build the default bundle with the installed builder (entry point ``jiesu.builders``).
+
+    Raises
+    ------
+    BundleError
+        If no builder is installed.
+    """
+    builders = entry_points(group="jiesu.builders", name=DEFAULT_BUNDLE)
+    if not builders:
+        raise BundleError(
+            "没有模型包，也没有安装训练部件，无法现场构建；请安装完整的 jiesu-nlp 或放入一个模型包"
+        )
+    build = next(iter(builders)).load()
+    bundle: Bundle = build(
+        models_dir() / DEFAULT_BUNDLE, taxonomy_dir(), progress or (lambda stage, done: None)
+    )
+    return bundle
+
+
+def _as_ticket(item: str | Ticket | Mapping[str, Any]) -> Ticket:
+    if isinstance(item, Ticket):
+        return item
+    return Ticket(text=item) if isinstance(item, str) else ticket_of(item)
+
+
+# A split is kept only where both sides are this sure of different matters.
+_SURE = 0.25
+
+
+def _merge(segments: Sequence[_Segment]) -> list[tuple[Span, Prediction | None]]:
+    """Join neighbours that speak of one matter; ``None`` marks spans to classify anew."""
+    merged: list[tuple[Span, Prediction | None]] = [(segments[0].span, segments[0].prediction)]
+    last = segments[0].prediction
+    for segment in segments[1:]:
+        p = segment.prediction
+        same = p.leaves[0] in last.leaves[:2] or last.leaves[0] in p.leaves[:2]
+        weak = min(p.class_probability, last.class_probability) < _SURE
+        if same or weak:
+            (start, _), _ = merged[-1]
+            merged[-1] = ((start, segment.span[1]), None)
+            if p.probabilities[0] > last.probabilities[0]:
+                last = p
+        else:
+            merged.append((segment.span, p))
+            last = p
+    return merged
+
+
+def _place_factor(lead: Unit, place: Place) -> float:
+    """Return the confidence of the place where the unit depends on it."""
+    return place.confidence if place.district is not None and lead.code is not None else 1.0
+
+
+def _is_enterprise(draft: _Draft) -> bool:
+    channel = draft.ticket.channel or ""
+    return "企业" in channel or any(
+        cue in draft.norm.text for cue in ("我公司", "我司", "我们公司", "本公司", "我厂", "我们企业")
+    )
+
+
+def _map_spans(norm: NormalisedText, spans: Iterable[Span], shift: int = 0) -> tuple[Span, ...]:
+    return tuple(norm.original_span(a + shift, b + shift) for a, b in spans)
+
+
+def _map_place(norm: NormalisedText, place: Place) -> Place:
+    if norm.offsets is None or not place.evidence:
+        return place
+    return replace(place, evidence=_map_spans(norm, place.evidence))
+
+
+def _map_elements(norm: NormalisedText, found: Elements, shift: int) -> Elements:
+    if norm.offsets is None and not shift:
+        return found
+
+    def moved(elements: Iterable[Element]) -> tuple[Element, ...]:
+        return tuple(
+            Element(e.value, norm.original_span(e.span[0] + shift, e.span[1] + shift))
+            for e in elements
+        )
+
+    return Elements(moved(found.time), moved(found.owner), moved(found.actor))
