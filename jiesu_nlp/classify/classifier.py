@@ -1,9 +1,18 @@
-"""Calibrated probabilities over the leaves, and the words that decided."""
+"""Calibrated probabilities over the leaves, and the words that decided.
+
+Two views of the same n-grams are added up:
+
+* *matter*: a learned low-rank embedding, cosine to a learned vector per leaf; it knows which
+  n-grams mean the same and which do not matter;
+* *wording*: cosine to the plain centroid of the leaf's texts; it keeps the rare telling words
+  that a low rank blurs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,12 +20,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from jiesu_nlp.bundle import Bundle, json_bytes, tensor_bytes
-from jiesu_nlp.classify.features import CharNgrams
+from jiesu_nlp.classify.features import Csr, Floats, Ints, Vocabulary
 
 TENSORS = "classifier.safetensors"
 SETTINGS = "classifier.json"
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+KIND = "matter+wording"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,133 +44,176 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classifier:
-    """Cosine to leaf centroids over weighted n-grams, softmax with a temperature.
+    """Leaf probabilities from n-grams.
 
     Attributes
     ----------
-    features
-        The n-gram hashing.
-    weights
-        Weight of each feature, shape ``(size,)``.
+    vocabulary
+        Known n-grams, ``V`` columns.
+    embedding
+        Matter vector of each n-gram, shape ``(V, rank)``.
+    leaf_vectors
+        Unit matter vector of each leaf, shape ``(leaves, rank)``.
+    bias
+        Bias of each leaf, shape ``(leaves,)``.
     centroids
-        Unit leaf vectors, shape ``(size, leaves)``.
+        Wording: unit centroid of each leaf, shape ``(V, leaves)``.
     class_of
         Row of the level-1 class of each leaf, shape ``(leaves,)``.
-    scale
-        Inverse temperature of the softmax.
+    matter_scale, wording_scale
+        Weights of the two cosines in the logit; they include the temperature.
     set_threshold
         A leaf is in the conformal set if its probability is at least this.
     coverage
         Stated coverage of the set.
+    largest_set
+        No conformal set has more leaves than this.
     """
 
-    features: CharNgrams
-    weights: Floats
-    centroids: sparse.csr_matrix[Any]
+    vocabulary: Vocabulary
+    embedding: Floats
+    leaf_vectors: Floats
+    bias: Floats
+    centroids: Csr
     class_of: Ints
-    scale: float
-    set_threshold: float
-    coverage: float
-    max_set: int = 20
+    matter_scale: float
+    wording_scale: float
+    set_threshold: float = 0.01
+    coverage: float = 0.95
+    largest_set: int = 20
 
-    def scores(self, texts: Sequence[str]) -> Floats:
-        """Return cosine scores, shape ``(len(texts), leaves)``."""
-        rows = self.features.matrix(texts)
-        rows.data = (np.log(rows.data) + 1.0) * self.weights[rows.indices]
-        norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
-        scores = np.asarray((rows @ self.centroids).todense(), dtype=np.float32)
-        scores /= np.maximum(norms, 1e-9)[:, None]
-        return scores
+    @cached_property
+    def _classes(self) -> int:
+        return int(self.class_of.max()) + 1
+
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """Return logits, shape ``(len(texts), leaves)``."""
+        rows = self.vocabulary.rows(texts)
+        hidden = rows @ self.embedding
+        hidden /= np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-9)
+        logits = hidden @ self.leaf_vectors.T
+        logits *= np.float32(self.matter_scale)
+        logits += self.bias
+        wording = (rows @ self.centroids).tocsr()
+        # Adding the sparse product row by row avoids a second dense matrix.
+        for i in range(len(texts)):
+            a, b = wording.indptr[i], wording.indptr[i + 1]
+            logits[i, wording.indices[a:b]] += wording.data[a:b] * np.float32(self.wording_scale)
+        return np.asarray(logits, dtype=np.float32)
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """Return leaf probabilities, shape ``(len(texts), leaves)``; each row sums to one."""
-        logits = self.scores(texts) * np.float32(self.scale)
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        return logits
+        return softmax(self.logits(texts))
 
     def predict(self, texts: Sequence[str], *, k: int = 5) -> list[Prediction]:
         """Return the ``k`` best leaves, the best class and the conformal set of each text."""
         p = self.probabilities(texts)
-        width = min(max(k, self.max_set), p.shape[1])
+        width = min(max(k, self.largest_set), p.shape[1])
         best = np.argpartition(-p, width - 1, axis=1)[:, :width]
         order = np.argsort(-np.take_along_axis(p, best, axis=1), axis=1, kind="stable")
         best = np.take_along_axis(best, order, axis=1)
         top = np.take_along_axis(p, best, axis=1)
-        class_p = np.zeros((len(texts), int(self.class_of.max()) + 1), dtype=np.float32)
-        np.add.at(class_p.T, self.class_of, p.T)
-        found = []
-        for i in range(len(texts)):
-            inside = int(np.count_nonzero(top[i] >= self.set_threshold))
-            row = int(class_p[i].argmax())
-            found.append(
-                Prediction(
-                    leaves=tuple(best[i, :k].tolist()),
-                    probabilities=tuple(top[i, :k].tolist()),
-                    class_row=row,
-                    class_probability=float(class_p[i, row]),
-                    leaf_set=tuple(best[i, : max(inside, 1)].tolist()),
-                )
+        in_set = np.maximum((top >= self.set_threshold).sum(axis=1), 1)
+        class_p = self.class_probabilities(p)
+        class_row = class_p.argmax(axis=1)
+        return [
+            Prediction(
+                leaves=tuple(best[i, :k].tolist()),
+                probabilities=tuple(top[i, :k].tolist()),
+                class_row=int(class_row[i]),
+                class_probability=float(class_p[i, class_row[i]]),
+                leaf_set=tuple(best[i, : in_set[i]].tolist()),
             )
-        return found
+            for i in range(len(texts))
+        ]
+
+    def class_probabilities(self, leaf_probabilities: Floats) -> Floats:
+        """Sum leaf probabilities per level-1 class, shape ``(n, classes)``."""
+        # Leaves of a class stand together, as the catalogue is in code order.
+        starts = np.searchsorted(self.class_of, np.arange(self._classes))
+        return np.add.reduceat(leaf_probabilities, starts, axis=1)
 
     def evidence(self, text: str, leaf: int, *, most: int = 5) -> tuple[tuple[int, int], ...]:
-        """Return spans of ``text`` that spoke most for a leaf against the average leaf.
+        """Return spans of ``text`` that spoke most for a leaf.
 
         Spans are half-open, in order and do not touch.
         """
-        ids, starts, lengths = self.features.ids(text)
-        if not len(ids):
+        columns, starts, lengths = self.vocabulary.columns(text)
+        if not len(columns):
             return ()
-        column = np.asarray(self.centroids[ids, leaf].todense()).ravel()
-        gain = column * self.weights[ids]
-        per_char = np.zeros(len(text) + 1, dtype=np.float32)
-        for n in range(1, self.features.longest + 1):
-            of_size = lengths == n
-            for offset in range(n):
-                np.add.at(per_char, starts[of_size] + offset, gain[of_size] / n)
-        return strongest_spans(per_char[:-1], most=most)
+        weights = self.vocabulary.weights[columns]
+        wording = np.asarray(self.centroids[columns, leaf].todense()).ravel()
+        matter = self.embedding[columns] @ self.leaf_vectors[leaf]
+        scale = float(np.linalg.norm(weights @ self.embedding[columns])) or 1.0
+        norm = float(np.linalg.norm(weights)) or 1.0
+        gain = weights * (
+            matter * (self.matter_scale / scale) + wording * (self.wording_scale / norm)
+        )
+        per_char = np.zeros(len(text) + 1, dtype=np.float64)
+        np.add.at(per_char, starts, gain / lengths)
+        pairs = lengths == 2
+        np.add.at(per_char, starts[pairs] + 1, gain[pairs] / 2)
+        return strongest_spans(per_char[:-1].astype(np.float32), most=most)
 
     def to_files(self) -> dict[str, bytes]:
-        """Return the files of a bundle."""
+        """Return the files of a bundle; the embedding is stored as 8-bit rows with a scale."""
+        scale = np.abs(self.embedding).max(axis=1) / 127
         settings = {
-            "kind": "centroid",
-            "longest": self.features.longest,
-            "bits": self.features.bits,
-            "scale": self.scale,
+            "kind": KIND,
+            "matter_scale": self.matter_scale,
+            "wording_scale": self.wording_scale,
             "set_threshold": self.set_threshold,
             "coverage": self.coverage,
+            "largest_set": self.largest_set,
         }
-        tensors = {
-            "weights": self.weights,
-            "indptr": self.centroids.indptr.astype(np.int64),
-            "indices": self.centroids.indices.astype(np.int32),
-            "data": self.centroids.data.astype(np.float16),
-            "class_of": self.class_of,
+        tensors: dict[str, NDArray[Any]] = {
+            "hashes": self.vocabulary.hashes,
+            "weights": self.vocabulary.weights,
+            "embedding": np.rint(self.embedding / np.maximum(scale, 1e-12)[:, None]).astype(np.int8),
+            "embedding_scale": scale.astype(np.float32),
+            "leaf_vectors": self.leaf_vectors.astype(np.float16),
+            "bias": self.bias.astype(np.float32),
+            "centroid_starts": self.centroids.indptr.astype(np.int32),
+            "centroid_leaves": self.centroids.indices.astype(np.int16),
+            "centroid_values": self.centroids.data.astype(np.float16),
+            "class_of": self.class_of.astype(np.int16),
         }
         return {SETTINGS: json_bytes(settings), TENSORS: tensor_bytes(tensors)}
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Classifier:
         """Load from a bundle."""
-        settings = bundle.read_json(SETTINGS)
-        tensors = bundle.read_tensors(TENSORS)
-        features = CharNgrams(settings["longest"], settings["bits"])
-        leaves = len(tensors["class_of"])
-        centroids = sparse.csr_matrix(
-            (tensors["data"].astype(np.float32), tensors["indices"], tensors["indptr"]),
-            shape=(features.size, leaves),
-        )
+        s = bundle.read_json(SETTINGS)
+        t = bundle.read_tensors(TENSORS)
+        vocabulary = Vocabulary(t["hashes"], t["weights"])
         return cls(
-            features=features,
-            weights=tensors["weights"],
-            centroids=centroids,
-            class_of=tensors["class_of"],
-            scale=settings["scale"],
-            set_threshold=settings["set_threshold"],
-            coverage=settings["coverage"],
+            vocabulary=vocabulary,
+            embedding=t["embedding"].astype(np.float32) * t["embedding_scale"][:, None],
+            leaf_vectors=t["leaf_vectors"].astype(np.float32),
+            bias=t["bias"],
+            centroids=sparse.csr_matrix(
+                (
+                    t["centroid_values"].astype(np.float32),
+                    t["centroid_leaves"].astype(np.int32),
+                    t["centroid_starts"],
+                ),
+                shape=(len(vocabulary), len(t["bias"])),
+            ),
+            class_of=t["class_of"].astype(np.int64),
+            matter_scale=s["matter_scale"],
+            wording_scale=s["wording_scale"],
+            set_threshold=s["set_threshold"],
+            coverage=s["coverage"],
+            largest_set=s["largest_set"],
         )
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return row-wise softmax; ``logits`` is overwritten."""
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits
 
 
 def strongest_spans(
@@ -175,8 +226,9 @@ def strongest_spans(
     positive = per_char[per_char > 0]
     if not len(positive):
         return ()
-    marked = per_char > positive.mean()
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], marked, [False])).astype(np.int8)))
+    marked = np.zeros(len(per_char) + 2, dtype=np.int8)
+    marked[1:-1] = per_char > positive.mean()
+    edges = np.flatnonzero(np.diff(marked))
     runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= shortest]
     runs.sort(key=lambda run: -float(per_char[run[0] : run[1]].sum()))
     return tuple(sorted(runs[:most]))

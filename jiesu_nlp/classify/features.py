@@ -1,13 +1,15 @@
-"""Hashed character n-grams: text → sparse rows, with the place of every n-gram.
+"""Character n-grams: text → weighted sparse rows, with the place of every n-gram.
 
 Characters need no dictionary, survive recognition errors and new words, and cost microseconds:
-code points are hashed with numpy, no Python loop over characters.
+code points are hashed with numpy, no Python loop over characters. A vocabulary of the n-grams
+seen in training turns hashes into columns; all others are ignored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,25 +18,22 @@ from scipy import sparse
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Csr = sparse.csr_matrix[Any]
 
+HASH_BITS = 22
+LONGEST = 2
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT = np.uint64(64 - HASH_BITS)
 # Characters that carry no matter: spaces, punctuation. They end an n-gram.
-_BREAKS = frozenset(" \t\r\n,.;:!?()[]{}<>\"'`~|/\\-_=+*&^%$#@，。、；：！？（）【】《》“”‘’…—·～")
-_DIGIT = 0x30
-
-
-def _codes(text: str) -> NDArray[np.uint64]:
-    raw = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    return _FOLD[np.minimum(raw, len(_FOLD) - 1)]
+_BREAKS = " \t\r\n,.;:!?()[]{}<>\"'`~|/\\-_=+*&^%$#@，。、；：！？（）【】《》“”‘’…—·～"
 
 
 def _fold_table() -> NDArray[np.uint64]:
     """Map code points to symbols: breaks → 0, all digits → one symbol, Latin to lower case."""
     table = np.arange(0x20000, dtype=np.uint64)
-    for ch in _BREAKS:
-        table[ord(ch)] = 0
+    table[[ord(ch) for ch in _BREAKS]] = 0
     table[:0x20] = 0
-    table[0x30:0x3A] = _DIGIT
+    table[0x30:0x3A] = 0x30
     table[0x41:0x5B] = np.arange(0x61, 0x7B)
     return table
 
@@ -42,71 +41,103 @@ def _fold_table() -> NDArray[np.uint64]:
 _FOLD = _fold_table()
 
 
-@dataclass(frozen=True, slots=True)
-class CharNgrams:
-    """Hashed character n-grams of sizes 1 to ``longest``.
+def ngram_hashes(text: str) -> tuple[Ints, Ints, Ints]:
+    """Return hash, start and length (in characters of ``text``) of every n-gram up to 2.
+
+    Hashes have ``HASH_BITS`` bits; n-grams do not cross punctuation.
+    """
+    raw = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    codes = _FOLD[np.minimum(raw, len(_FOLD) - 1)]
+    kept = codes != 0
+    ones = np.flatnonzero(kept)
+    twos = np.flatnonzero(kept[:-1] & kept[1:]) if len(codes) > 1 else ones[:0]
+    pairs = (codes[twos] * _MULTIPLIER + np.uint64(LONGEST)) ^ codes[twos + 1]
+    mixed = np.concatenate((codes[ones], pairs)) * _MULTIPLIER
+    starts = np.concatenate((ones, twos))
+    lengths = np.ones(len(starts), dtype=np.int64)
+    lengths[len(ones) :] = 2
+    return (mixed >> _SHIFT).astype(np.int64), starts, lengths
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The n-grams a model knows, with their weights.
+
+    Attributes
+    ----------
+    hashes
+        Hash of each column, shape ``(columns,)``.
+    weights
+        How much each n-gram tells about the leaf (inverse leaf frequency), shape ``(columns,)``.
+    """
+
+    hashes: NDArray[np.uint32]
+    weights: Floats
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    @cached_property
+    def _column_of(self) -> NDArray[np.int32]:
+        table = np.full(1 << HASH_BITS, -1, dtype=np.int32)
+        table[self.hashes] = np.arange(len(self.hashes), dtype=np.int32)
+        return table
+
+    def columns(self, text: str) -> tuple[NDArray[np.int32], Ints, Ints]:
+        """Return column, start and length of every known n-gram of a text."""
+        hashes, starts, lengths = ngram_hashes(text)
+        columns = self._column_of[hashes]
+        known = columns >= 0
+        return columns[known], starts[known], lengths[known]
+
+    def rows(self, texts: Sequence[str]) -> Csr:
+        """Return unit-length weighted rows, shape ``(len(texts), columns)``.
+
+        The weight of an n-gram is ``(1 + ln count) * weight``. A text without any known n-gram
+        gives an empty row.
+        """
+        columns = [self._column_of[ngram_hashes(text)[0]] for text in texts]
+        sizes = np.array([len(c) for c in columns], dtype=np.int64)
+        row_of = np.repeat(np.arange(len(texts), dtype=np.int64), sizes)
+        flat = np.concatenate(columns) if columns else np.zeros(0, np.int32)
+        known = flat >= 0
+        # One sort finds the distinct n-grams of all texts together.
+        keys, counts = np.unique(
+            row_of[known] * len(self) + flat[known], return_counts=True
+        )
+        rows, cols = np.divmod(keys, len(self))
+        values = (1.0 + np.log(counts)).astype(np.float32) * self.weights[cols]
+        norms = np.sqrt(np.bincount(rows, weights=values * values, minlength=len(texts)))
+        values /= np.maximum(norms, 1e-9)[rows].astype(np.float32)
+        indptr = np.zeros(len(texts) + 1, dtype=np.int32)
+        np.cumsum(np.bincount(rows, minlength=len(texts)), out=indptr[1:])
+        return sparse.csr_matrix(
+            (values, cols.astype(np.int32), indptr), shape=(len(texts), len(self))
+        )
+
+
+def build_vocabulary(
+    texts: Sequence[str], leaf_of: Ints, leaves: int, *, min_texts: int = 2
+) -> Vocabulary:
+    """Collect the n-grams of at least ``min_texts`` texts, weighted by inverse leaf frequency.
 
     Parameters
     ----------
-    longest
-        Greatest n.
-    bits
-        The table has ``2**bits`` rows.
+    texts
+        Training texts.
+    leaf_of
+        Leaf row of each text, shape ``(len(texts),)``.
+    leaves
+        Number of leaves.
+    min_texts
+        An n-gram in fewer texts is noise rather than vocabulary.
     """
-
-    longest: int = 2
-    bits: int = 18
-
-    @property
-    def size(self) -> int:
-        """Number of feature ids."""
-        return 1 << self.bits
-
-    def ids(self, text: str) -> tuple[Ints, Ints, Ints]:
-        """Return feature id, start and length (in characters of ``text``) of every n-gram."""
-        codes = _codes(text)
-        shift = np.uint64(64 - self.bits)
-        ids: list[Ints] = []
-        starts: list[Ints] = []
-        lengths: list[Ints] = []
-        mixed = codes
-        keep = codes != 0
-        for n in range(1, self.longest + 1):
-            if n > len(codes):
-                break
-            if n > 1:
-                tail = codes[n - 1 :]
-                mixed = (mixed[:-1] * _MULTIPLIER + np.uint64(n)) ^ tail
-                keep = keep[:-1] & (tail != 0)
-            at = np.flatnonzero(keep)
-            ids.append(((mixed[at] * _MULTIPLIER) >> shift).astype(np.int64))
-            starts.append(at)
-            lengths.append(np.full(len(at), n, dtype=np.int64))
-        if not ids:
-            empty = np.zeros(0, dtype=np.int64)
-            return empty, empty, empty
-        return np.concatenate(ids), np.concatenate(starts), np.concatenate(lengths)
-
-    def counts(self, text: str) -> tuple[Ints, Floats]:
-        """Return distinct feature ids (sorted) and their counts."""
-        ids, counts = np.unique(self.ids(text)[0], return_counts=True)
-        return ids, counts.astype(np.float32)
-
-    def matrix(self, texts: Sequence[str]) -> sparse.csr_matrix[Any]:
-        """Return the count matrix, shape ``(len(texts), size)``."""
-        indices: list[Ints] = []
-        data: list[Floats] = []
-        indptr = np.zeros(len(texts) + 1, dtype=np.int64)
-        for i, text in enumerate(texts):
-            ids, counts = self.counts(text)
-            indices.append(ids)
-            data.append(counts)
-            indptr[i + 1] = indptr[i] + len(ids)
-        return sparse.csr_matrix(
-            (
-                np.concatenate(data) if data else np.zeros(0, np.float32),
-                np.concatenate(indices) if indices else np.zeros(0, np.int64),
-                indptr,
-            ),
-            shape=(len(texts), self.size),
-        )
+    found = [np.unique(ngram_hashes(text)[0]) for text in texts]
+    sizes = np.array([len(f) for f in found])
+    flat = np.concatenate(found)
+    text_frequency = np.bincount(flat, minlength=1 << HASH_BITS)
+    pairs = np.unique(flat * leaves + np.repeat(leaf_of, sizes))
+    leaf_frequency = np.bincount(pairs // leaves, minlength=1 << HASH_BITS)
+    hashes = np.flatnonzero(text_frequency >= min_texts)
+    weights = np.log((1 + leaves) / (1 + leaf_frequency[hashes])) + 1
+    return Vocabulary(hashes.astype(np.uint32), weights.astype(np.float32))

@@ -1,0 +1,186 @@
+"""Fit the classifier: leaf centroids, their best low rank, and a short supervised polish.
+
+1. Unit rows of weighted n-grams; the *wording* centroid of a leaf is the unit mean of its rows.
+2. The best rank-``r`` factors of the centroid matrix (eigenvectors of its Gram matrix, exact and
+   deterministic) give every n-gram and every leaf a *matter* vector.
+3. A few epochs of Adam on the cross-entropy of scaled cosines (NormFace, Wang et al. 2017) with
+   label smoothing and n-gram dropout. The small scale keeps the solution near the centroids:
+   with two dozen texts per leaf, a freely trained embedding memorises them.
+
+No torch: the gradient of one bag-of-n-grams layer is a few lines of numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from jiesu_nlp.classify.classifier import Classifier, softmax
+from jiesu_nlp.classify.features import Csr, Floats, Ints, Vocabulary, build_vocabulary
+
+Report = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Hyper-parameters of the default model; see ``docs/experiments.md`` for how they were found."""
+
+    rank: int = 192
+    epochs: int = 4
+    batch: int = 512
+    learning_rate: float = 1e-3
+    smoothing: float = 0.1
+    dropout: float = 0.3
+    train_scale: float = 15.0
+    matter_scale: float = 15.0
+    wording_scale: float = 30.0
+    centroid_terms: int = 800
+    seed: int = 0
+
+
+def leaf_centroids(rows: Csr, leaf_of: Ints, leaves: int) -> Csr:
+    """Return unit sums of the rows of each leaf, shape ``(leaves, columns)``."""
+    member = sparse.csr_matrix(
+        (np.ones(len(leaf_of), np.float32), (leaf_of, np.arange(len(leaf_of)))),
+        shape=(leaves, len(leaf_of)),
+    )
+    sums = (member @ rows).tocsr()
+    lengths = np.sqrt(np.asarray(sums.multiply(sums).sum(axis=1)).ravel())
+    return sparse.csr_matrix(sparse.diags_array(1 / np.maximum(lengths, 1e-9)) @ sums)
+
+
+def keep_strongest(centroids: Csr, terms: int) -> Csr:
+    """Keep the ``terms`` greatest entries of each row."""
+    keep = np.zeros(centroids.nnz, dtype=bool)
+    for i in range(centroids.shape[0]):
+        a, b = centroids.indptr[i], centroids.indptr[i + 1]
+        if b - a <= terms:
+            keep[a:b] = True
+        else:
+            keep[a + np.argpartition(-centroids.data[a:b], terms)[:terms]] = True
+    coo = centroids.tocoo()
+    return sparse.csr_matrix(
+        (coo.data[keep], (coo.row[keep], coo.col[keep])), shape=centroids.shape
+    )
+
+
+def low_rank_factors(centroids: Csr, rank: int) -> tuple[Floats, Floats]:
+    """Return n-gram vectors ``(columns, rank)`` and leaf vectors ``(leaves, rank)``.
+
+    Their product is the best rank-``rank`` approximation of the centroids.
+    """
+    gram = np.asarray((centroids @ centroids.T).todense(), dtype=np.float64)
+    values, vectors = np.linalg.eigh(gram)
+    values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
+    # The sign of an eigenvector is arbitrary; fix it so that builds are reproducible.
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(rank)])
+    singular = np.sqrt(np.maximum(values, 1e-12))
+    embedding = np.asarray(centroids.T @ (vectors / singular))
+    return embedding.astype(np.float32), (vectors * singular).astype(np.float32)
+
+
+class _Adam:
+    """Adam (Kingma & Ba 2015) on a dense array, or lazily on some of its rows."""
+
+    def __init__(self, values: Floats) -> None:
+        self.values = values
+        self._m = np.zeros_like(values)
+        self._v = np.zeros_like(values)
+        self._step = 0
+
+    def update(self, gradient: Floats, rate: float, rows: Ints | slice = slice(None)) -> None:
+        self._step += 1
+        m = self._m[rows] * 0.9 + gradient * 0.1
+        v = self._v[rows] * 0.999 + gradient * gradient * 0.001
+        self._m[rows], self._v[rows] = m, v
+        rate *= float(np.sqrt(1 - 0.999**self._step) / (1 - 0.9**self._step))
+        self.values[rows] -= rate * m / (np.sqrt(v) + 1e-8)
+
+
+def polish(
+    rows: Csr, leaf_of: Ints, embedding: Floats, leaf_vectors: Floats, recipe: Recipe, report: Report
+) -> Floats:
+    """Train ``embedding`` and ``leaf_vectors`` in place; return the bias, shape ``(leaves,)``."""
+    rng = np.random.default_rng(recipe.seed)
+    bias = np.zeros(len(leaf_vectors), np.float32)
+    adam_e, adam_w, adam_b = _Adam(embedding), _Adam(leaf_vectors), _Adam(bias)
+    n = rows.shape[0]
+    steps = recipe.epochs * -(-n // recipe.batch)
+    step = 0
+    for _ in range(recipe.epochs):
+        order = rng.permutation(n)
+        for start in range(0, n, recipe.batch):
+            chosen = order[start : start + recipe.batch]
+            batch, target = rows[chosen], leaf_of[chosen]
+            batch.data = batch.data * (rng.random(batch.nnz) >= recipe.dropout)
+            columns, local = np.unique(batch.indices, return_inverse=True)
+            bag = sparse.csr_matrix(
+                (batch.data, local, batch.indptr), shape=(len(chosen), len(columns))
+            )
+            hidden = bag @ embedding[columns]
+            h_norm = np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-6)
+            w_norm = np.maximum(np.linalg.norm(leaf_vectors, axis=1, keepdims=True), 1e-6)
+            h, w = hidden / h_norm, leaf_vectors / w_norm
+            delta = softmax(recipe.train_scale * (h @ w.T) + bias)
+            delta -= recipe.smoothing / len(leaf_vectors)
+            delta[np.arange(len(chosen)), target] -= 1 - recipe.smoothing
+            delta /= len(chosen)
+            rate = recipe.learning_rate * (1 - step / steps)
+            grad_h = recipe.train_scale * (delta @ w)
+            grad_w = recipe.train_scale * (delta.T @ h)
+            # Through the normalisations: only the part across the vector moves its direction.
+            grad_h = (grad_h - h * (grad_h * h).sum(axis=1, keepdims=True)) / h_norm
+            grad_w = (grad_w - w * (grad_w * w).sum(axis=1, keepdims=True)) / w_norm
+            adam_e.update(np.asarray(bag.T @ grad_h, dtype=np.float32), rate, columns)
+            adam_w.update(grad_w.astype(np.float32), rate)
+            adam_b.update(delta.sum(axis=0).astype(np.float32), rate)
+            step += 1
+        report(step / steps)
+    return bias
+
+
+def fit(
+    texts: Sequence[str],
+    leaf_of: Ints,
+    class_of: Ints,
+    *,
+    recipe: Recipe = Recipe(),
+    report: Report = lambda done: None,
+) -> Classifier:
+    """Fit a classifier.
+
+    Parameters
+    ----------
+    texts
+        Training texts, normalised as tickets are.
+    leaf_of
+        Leaf row of each text, shape ``(len(texts),)``.
+    class_of
+        Level-1 row of each leaf, non-decreasing, shape ``(leaves,)``.
+    report
+        Called with the share done.
+    """
+    leaves = len(class_of)
+    vocabulary: Vocabulary = build_vocabulary(texts, leaf_of, leaves)
+    rows = vocabulary.rows(texts)
+    centroids = leaf_centroids(rows, leaf_of, leaves)
+    rank = min(recipe.rank, leaves, len(vocabulary))
+    embedding, leaf_vectors = low_rank_factors(centroids, rank)
+    report(0.1)
+    bias = polish(
+        rows, leaf_of, embedding, leaf_vectors, recipe, lambda done: report(0.1 + 0.9 * done)
+    )
+    leaf_vectors /= np.maximum(np.linalg.norm(leaf_vectors, axis=1, keepdims=True), 1e-9)
+    return Classifier(
+        vocabulary=vocabulary,
+        embedding=embedding,
+        leaf_vectors=leaf_vectors,
+        bias=bias,
+        centroids=sparse.csr_matrix(keep_strongest(centroids, recipe.centroid_terms).T),
+        class_of=class_of,
+        matter_scale=recipe.matter_scale,
+        wording_scale=recipe.wording_scale,
+    )
