@@ -204,9 +204,7 @@ class Dispatcher:
     def _answer(self, drafts: Sequence[_Draft], *, evidence: bool = True) -> list[Suggestion]:
         pieces = [d.norm.text[a:b] for d in drafts for a, b in d.spans]
         predictions = iter(self.classifier.predict(pieces, k=TOP_K))
-        merged = [
-            _merge([_Segment(span, next(predictions)) for span in d.spans]) for d in drafts
-        ]
+        merged = [_merge([_Segment(span, next(predictions)) for span in d.spans]) for d in drafts]
         # Merged neighbours are one demand; ask the classifier about the whole of it.
         again = [
             d.norm.text[a:b]
@@ -300,9 +298,7 @@ class Dispatcher:
             questions=questions,
         )
 
-    def _route(
-        self, case: Case, prediction: Prediction, emergency: bool
-    ) -> tuple[Routing, float]:
+    def _route(self, case: Case, prediction: Prediction, emergency: bool) -> tuple[Routing, float]:
         """Route the best leaf; weigh how much of the other leaves' mass agrees on the unit."""
         codes = self.catalogue.codes
         best = self.router.route(
@@ -403,7 +399,8 @@ def _place_factor(lead: Unit, place: Place) -> float:
 def _is_enterprise(draft: _Draft) -> bool:
     channel = draft.ticket.channel or ""
     return "企业" in channel or any(
-        cue in draft.norm.text for cue in ("我公司", "我司", "我们公司", "本公司", "我厂", "我们企业")
+        cue in draft.norm.text
+        for cue in ("我公司", "我司", "我们公司", "本公司", "我厂", "我们企业")
     )
 
 

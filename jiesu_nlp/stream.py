@@ -198,7 +198,9 @@ def _open_target(target: Path | None) -> Iterator[Callable[[dict[str, Any]], Non
             yield lambda row: _write(stream, row)
         temporary.replace(target)
     except OSError as fault:
-        raise UsageError(f"写 {target} 失败：{fault.strerror or fault}；没有留下半截文件") from fault
+        raise UsageError(
+            f"写 {target} 失败：{fault.strerror or fault}；没有留下半截文件"
+        ) from fault
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,14 +6,15 @@ length for length, so the same spans are valid in ``redacted_text``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, fields
+from types import NoneType
+from typing import Any
 
 Span = tuple[int, int]
 
 
-def _json_name(f: Any) -> str:
+def json_name(f: Any) -> str:
+    """Return the name of a dataclass field in JSON."""
     return str(f.metadata.get("json", f.name))
 
 
@@ -41,7 +42,7 @@ _NAMES: dict[type, tuple[tuple[str, str], ...]] = {}
 def _names_of(cls: type) -> tuple[tuple[str, str], ...]:
     names = _NAMES.get(cls)
     if names is None:
-        names = tuple((f.name, _json_name(f)) for f in fields(cls))
+        names = tuple((f.name, json_name(f)) for f in fields(cls))
         _NAMES[cls] = names
     return names
 
@@ -210,49 +211,3 @@ class Suggestion(_Record):
     redacted_text: str
     versions: Versions
     elapsed_ms: float
-
-
-def _schema_of(annotation: Any, defs: dict[str, Any]) -> dict[str, Any]:
-    origin = get_origin(annotation)
-    args = get_args(annotation)
-    if origin in (Union, UnionType):
-        parts = [_schema_of(a, defs) for a in args]
-        return {"anyOf": parts}
-    if origin is tuple:
-        if len(args) == 2 and args[1] is Ellipsis:
-            return {"type": "array", "items": _schema_of(args[0], defs)}
-        return {
-            "type": "array",
-            "prefixItems": [_schema_of(a, defs) for a in args],
-            "minItems": len(args),
-            "maxItems": len(args),
-        }
-    if isinstance(annotation, type) and is_dataclass(annotation):
-        name = annotation.__name__
-        if name not in defs:
-            defs[name] = {}
-            hints = get_type_hints(annotation)
-            defs[name] = {
-                "type": "object",
-                "description": (annotation.__doc__ or "").strip().splitlines()[0],
-                "properties": {
-                    _json_name(f): _schema_of(hints[f.name], defs) for f in fields(annotation)
-                },
-                "required": [_json_name(f) for f in fields(annotation)],
-                "additionalProperties": False,
-            }
-        return {"$ref": f"#/$defs/{name}"}
-    simple = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
-    return {"type": simple[annotation]}
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of :meth:`Suggestion.to_dict`."""
-    defs: dict[str, Any] = {}
-    root = _schema_of(Suggestion, defs)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "派单建议 Suggestion",
-        **root,
-        "$defs": defs,
-    }

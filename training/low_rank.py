@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -91,7 +92,7 @@ class _Adam:
         self._v = np.zeros_like(values)
         self._step = 0
 
-    def update(self, gradient: Floats, rate: float, rows: Ints | slice = slice(None)) -> None:
+    def update(self, gradient: Floats, rate: float, rows: Any = slice(None)) -> None:
         self._step += 1
         m = self._m[rows] * 0.9 + gradient * 0.1
         v = self._v[rows] * 0.999 + gradient * gradient * 0.001
@@ -101,7 +102,12 @@ class _Adam:
 
 
 def polish(
-    rows: Csr, leaf_of: Ints, embedding: Floats, leaf_vectors: Floats, recipe: Recipe, report: Report
+    rows: Csr,
+    leaf_of: Ints,
+    embedding: Floats,
+    leaf_vectors: Floats,
+    recipe: Recipe,
+    report: Report,
 ) -> Floats:
     """Train ``embedding`` and ``leaf_vectors`` in place; return the bias, shape ``(leaves,)``."""
     rng = np.random.default_rng(recipe.seed)

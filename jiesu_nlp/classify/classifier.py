@@ -169,7 +169,9 @@ class Classifier:
         tensors: dict[str, NDArray[Any]] = {
             "hashes": self.vocabulary.hashes,
             "weights": self.vocabulary.weights,
-            "embedding": np.rint(self.embedding / np.maximum(scale, 1e-12)[:, None]).astype(np.int8),
+            "embedding": np.rint(self.embedding / np.maximum(scale, 1e-12)[:, None]).astype(
+                np.int8
+            ),
             "embedding_scale": scale.astype(np.float32),
             "leaf_vectors": self.leaf_vectors.astype(np.float16),
             "bias": self.bias.astype(np.float32),

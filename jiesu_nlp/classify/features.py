@@ -102,9 +102,7 @@ class Vocabulary:
         flat = np.concatenate(columns) if columns else np.zeros(0, np.int32)
         known = flat >= 0
         # One sort finds the distinct n-grams of all texts together.
-        keys, counts = np.unique(
-            row_of[known] * len(self) + flat[known], return_counts=True
-        )
+        keys, counts = np.unique(row_of[known] * len(self) + flat[known], return_counts=True)
         rows, cols = np.divmod(keys, len(self))
         values = (1.0 + np.log(counts)).astype(np.float32) * self.weights[cols]
         norms = np.sqrt(np.bincount(rows, weights=values * values, minlength=len(texts)))

@@ -28,6 +28,6 @@ def demo() -> None:
         out.print(render(dispatcher.suggest(text)))
     out.print("接下来试试您自己的诉求：")
     out.print('  [bold]jiesu suggest "小区地下车库顶板漏水，物业一直不修"[/]')
-    out.print("  [bold]jiesu suggest --explain \"…\"[/]      看每一步怎么得出")
+    out.print('  [bold]jiesu suggest --explain "…"[/]      看每一步怎么得出')
     out.print("  [bold]jiesu catalogue search 占道[/]       查派单目录")
     out.print("  [bold]jiesu --help[/]                      全部命令")

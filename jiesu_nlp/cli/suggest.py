@@ -41,14 +41,17 @@ def suggest(
     as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 对象。")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="逐步说明得出结论的全过程。")] = False,
     source: Annotated[
-        str | None, typer.Option("--input", "-i", help="工单文件（.jsonl 或 .txt 每行一件），- 为标准输入。")
+        str | None,
+        typer.Option("--input", "-i", help="工单文件（.jsonl 或 .txt 每行一件），- 为标准输入。"),
     ] = None,
     target: Annotated[
         Path | None, typer.Option("--output", "-o", help="结果文件（JSONL）；省略时写标准输出。")
     ] = None,
     address: Annotated[str | None, typer.Option(help="工单系统另记的地址。")] = None,
     created_at: Annotated[str | None, typer.Option(help="受理时间，如 2026-11-20T09:30。")] = None,
-    bundle: Annotated[Path | None, typer.Option(help="模型包文件夹；省略时用启用中的模型包。")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="模型包文件夹；省略时用启用中的模型包。")
+    ] = None,
 ) -> None:
     """Answer one ticket or a stream of tickets."""
     if source is not None:
