@@ -52,7 +52,9 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         raise DataError("文件不存在", path=path, remedy="恢复该文件，或检查目录是否正确") from None
     except UnicodeDecodeError as error:
         bad_line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise DataError("不是 UTF-8 编码", path=path, line=bad_line, remedy="另存为 UTF-8") from None
+        raise DataError(
+            "不是 UTF-8 编码", path=path, line=bad_line, remedy="另存为 UTF-8"
+        ) from None
     header: list[str] | None = None
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from jiesu_nlp.cli import catalogue, demo, model, suggest
+from jiesu_nlp.cli import catalogue, demo, model, places, suggest
 from jiesu_nlp.cli.console import error
 from jiesu_nlp.errors import JiesuError
 
@@ -34,6 +34,7 @@ demo.add_to(app)
 suggest.add_to(app)
 catalogue.add_to(app)
 model.add_to(app)
+places.add_to(app)
 for _entry in sorted(entry_points(group="jiesu.commands"), key=lambda e: e.name):
     _entry.load()(app)
 
