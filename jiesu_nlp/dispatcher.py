@@ -52,7 +52,7 @@ DEFAULT_BUNDLE = "default"
 CALIBRATION_FILE = "calibration.json"
 TOP_K = 5
 # Candidate leaves whose routes are weighed for the confidence of the unit.
-_ROUTED = 5
+ROUTED_LEAVES = 5
 _LEAST_ROUTED = 0.02
 Progress = Callable[[str, float], None]
 
@@ -306,7 +306,7 @@ class Dispatcher:
         )
         agreed = prediction.probabilities[0]
         looked_at = agreed
-        rest = zip(prediction.leaves[1:_ROUTED], prediction.probabilities[1:_ROUTED], strict=True)
+        rest = zip(prediction.leaves[1:ROUTED_LEAVES], prediction.probabilities[1:ROUTED_LEAVES], strict=True)
         for leaf, probability in rest:
             if probability < _LEAST_ROUTED:
                 break

@@ -9,35 +9,52 @@ from pathlib import Path
 import numpy as np
 
 from jiesu_nlp.bundle import Bundle, json_bytes, write_bundle
-from jiesu_nlp.catalogue import Catalogue
-from jiesu_nlp.classify.features import Ints
+from jiesu_nlp.classify.classifier import Classifier
+from jiesu_nlp.classify.features import Floats
 from jiesu_nlp.confidence import Calibration
-from jiesu_nlp.dispatcher import CALIBRATION_FILE
-from jiesu_nlp.knowledge import read_knowledge
-from jiesu_nlp.text.normalise import normalise
+from jiesu_nlp.dispatcher import CALIBRATION_FILE, ROUTED_LEAVES
+from jiesu_nlp.knowledge import Knowledge, read_knowledge
+from training.calibration import calibrate, gather, read_labelled_tickets
+from training.cross_validation import held_out_fold
 from training.low_rank import Recipe, fit
+from training.texts import catalogue_texts, class_rows
 
 Progress = Callable[[str, float], None]
 
 
-def catalogue_texts(catalogue: Catalogue) -> tuple[list[str], Ints]:
-    """Return all training texts of a catalogue and the leaf row of each.
+def unit_mass(knowledge: Knowledge, probabilities: Floats) -> tuple[Floats, list[str]]:
+    """Return the mass of the best leaves that share the best leaf's direction, and that direction.
 
-    A leaf teaches with its name, its definition and its ``says``, normalised as tickets are.
+    Texts of the calibration have no place, so directions are compared, not units.
     """
-    texts: list[str] = []
-    rows: list[int] = []
-    for row, leaf in enumerate(catalogue.leaves):
-        lines = (leaf.name, leaf.definition, *leaf.says)
-        texts += (normalise(line).text for line in lines)
-        rows += [row] * len(lines)
-    return texts, np.array(rows, dtype=np.int64)
+    units = np.array([leaf.unit for leaf in knowledge.catalogue.leaves])
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :ROUTED_LEAVES]
+    p = np.take_along_axis(probabilities, best, axis=1)
+    same = units[best] == units[best[:, :1]]
+    return (p * same).sum(axis=1), units[best[:, 0]].tolist()
 
 
-def class_rows(catalogue: Catalogue) -> Ints:
-    """Return the level-1 row of each leaf, shape ``(leaves,)``."""
-    row_of = {c.code: i for i, c in enumerate(catalogue.classes)}
-    return np.array([row_of[leaf.class_code] for leaf in catalogue.leaves], dtype=np.int64)
+def fit_and_calibrate(
+    knowledge: Knowledge, recipe: Recipe, progress: Progress
+) -> tuple[Classifier, Calibration]:
+    """Fit the classifier on the whole catalogue and calibrate it on texts it never saw."""
+    catalogue = knowledge.catalogue
+    texts, leaf_of = catalogue_texts(catalogue)
+    classifier = fit(
+        texts,
+        leaf_of,
+        class_rows(catalogue),
+        recipe=recipe,
+        report=lambda done: progress("训练分类器", 0.05 + 0.45 * done),
+    )
+    progress("校准置信度", 0.5)
+    held_out = held_out_fold(catalogue, 0, recipe=recipe)
+    tickets = [t for t in read_labelled_tickets() if any(c in catalogue.index for c in t.codes)]
+    progress("校准置信度", 0.85)
+    evidence = gather(classifier, catalogue, tickets, (held_out.logits, held_out.leaf_of))
+    truth = [t.units for t in tickets]
+    truth += [(catalogue.leaves[row].unit,) for row in held_out.leaf_of]
+    return calibrate(classifier, evidence, lambda p: unit_mass(knowledge, p), truth)
 
 
 def build_default_bundle(
@@ -62,14 +79,7 @@ def build_default_bundle(
     """
     progress("读取目录、单位、地名与规则", 0.0)
     knowledge = read_knowledge(taxonomy)
-    texts, leaf_of = catalogue_texts(knowledge.catalogue)
-    classifier = fit(
-        texts,
-        leaf_of,
-        class_rows(knowledge.catalogue),
-        recipe=recipe,
-        report=lambda done: progress("训练分类器", 0.1 + 0.8 * done),
-    )
+    classifier, calibration = fit_and_calibrate(knowledge, recipe, progress)
     progress("写入模型包", 0.95)
     versions = knowledge.versions()
     bundle = write_bundle(
@@ -77,7 +87,7 @@ def build_default_bundle(
         {
             **classifier.to_files(),
             **knowledge.to_files(),
-            CALIBRATION_FILE: json_bytes(Calibration().to_json()),
+            CALIBRATION_FILE: json_bytes(calibration.to_json()),
         },
         versions={"model": f"{path.name}+{versions['catalogue'].partition('+')[2]}", **versions},
         parameters={"recipe": "cold-start"},

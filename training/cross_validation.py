@@ -15,8 +15,8 @@ import numpy as np
 from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.text.normalise import normalise
-from training.cold_start import class_rows
 from training.low_rank import Recipe, fit
+from training.texts import class_rows
 
 Report = Callable[[float], None]
 
@@ -30,6 +30,42 @@ class HeldOut:
     logits: Floats
 
 
+def held_out_fold(
+    catalogue: Catalogue, fold: int, *, folds: int = 4, recipe: Recipe = Recipe()
+) -> HeldOut:
+    """Train without one fold of the ``says`` and score that fold.
+
+    Parameters
+    ----------
+    catalogue
+        With ``says``.
+    fold, folds
+        Which of how many folds; fold ``f`` of a leaf is its ``(f + row) % folds``-th block of
+        lines, so that every fold holds all authors.
+    recipe
+        Hyper-parameters.
+    """
+    train: list[tuple[str, int]] = []
+    test: list[tuple[str, int]] = []
+    for row, leaf in enumerate(catalogue.leaves):
+        train += [(normalise(t).text, row) for t in (leaf.name, leaf.definition)]
+        out = (fold + row) % folds
+        for i, say in enumerate(leaf.says):
+            block = i * folds // len(leaf.says)
+            (test if block == out else train).append((normalise(say).text, row))
+    classifier = fit(
+        [t for t, _ in train],
+        np.array([row for _, row in train], dtype=np.int64),
+        class_rows(catalogue),
+        recipe=recipe,
+    )
+    texts = [t for t, _ in test]
+    logits = np.concatenate(
+        [classifier.logits(texts[i : i + 512]) for i in range(0, len(texts), 512)]
+    )
+    return HeldOut(texts, np.array([row for _, row in test], dtype=np.int64), logits)
+
+
 def held_out_folds(
     catalogue: Catalogue,
     *,
@@ -37,38 +73,7 @@ def held_out_folds(
     recipe: Recipe = Recipe(),
     report: Report = lambda done: None,
 ) -> Iterator[HeldOut]:
-    """Train without one fold of ``says`` at a time and yield the logits of that fold.
-
-    Parameters
-    ----------
-    catalogue
-        With ``says``.
-    folds
-        Number of folds; each leaf gives each fold a block of its lines.
-    recipe
-        Hyper-parameters.
-    report
-        Called with the share done.
-    """
-    always: list[tuple[str, int]] = []
-    lines: list[tuple[str, int, int]] = []
-    for row, leaf in enumerate(catalogue.leaves):
-        always += [(normalise(t).text, row) for t in (leaf.name, leaf.definition)]
-        for i, say in enumerate(leaf.says):
-            lines.append((normalise(say).text, row, i * folds // len(leaf.says)))
-    classes = class_rows(catalogue)
+    """Yield every fold in turn; ``report`` is called with the share done."""
     for fold in range(folds):
-        train = always + [(t, row) for t, row, f in lines if f != fold]
-        test = [(t, row) for t, row, f in lines if f == fold]
-        classifier = fit(
-            [t for t, _ in train],
-            np.array([row for _, row in train], dtype=np.int64),
-            classes,
-            recipe=recipe,
-        )
-        texts = [t for t, _ in test]
-        logits = np.concatenate(
-            [classifier.logits(texts[i : i + 512]) for i in range(0, len(texts), 512)]
-        )
+        yield held_out_fold(catalogue, fold, folds=folds, recipe=recipe)
         report((fold + 1) / folds)
-        yield HeldOut(texts, np.array([row for _, row in test], dtype=np.int64), logits)

@@ -90,7 +90,7 @@ def import_file(
         result = import_addresses(
             file,
             target,
-            read_place_tables(target),
+            read_place_tables(target, imported=False),
             mapping=read_mapping(mapping) if mapping is not None else None,
             dry_run=dry_run,
             skip_errors=skip_errors,

@@ -20,7 +20,9 @@ def test_lookup_says_what_and_why():
 
 
 def test_import_and_check(tmp_path):
-    (tmp_path / "districts.tsv").write_text("code\tname\tshort\taliases\n110105\t朝阳区\t朝阳\t\n", "utf-8")
+    (tmp_path / "districts.tsv").write_text(
+        "code\tname\tshort\taliases\n110105\t朝阳区\t朝阳\t\n", "utf-8"
+    )
     (tmp_path / "towns.tsv").write_text(
         "code\tname\tdistrict\tkind\taliases\n110105026\t望京街道\t朝阳区\t街道\t\n", "utf-8"
     )

@@ -51,7 +51,9 @@ def test_any_unicode(locator, text):
     check(locator, text)
 
 
-@pytest.mark.parametrize("text", ["", " ", "\ud800朝阳区望京街道", "\x00", "朝" * 5000, "朝阳区" * 2000])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\ud800朝阳区望京街道", "\x00", "朝" * 5000, "朝阳区" * 2000]
+)
 def test_odd_texts(locator, text):
     check(locator, text)
 
@@ -83,7 +85,9 @@ def test_homophones_only_if_nothing_was_found(locator):
     assert locator.locate("方庄街道有个王京饭馆").place().district == "丰台区"
 
 
-@pytest.mark.parametrize("text", ["在网上的平台买东西", "我去上的补习班", "青河在我们老家", "请问王静医生在吗"])
+@pytest.mark.parametrize(
+    "text", ["在网上的平台买东西", "我去上的补习班", "青河在我们老家", "请问王静医生在吗"]
+)
 def test_homophones_are_strict(locator, text):
     assert locator.locate(text).place().status == "none"
 

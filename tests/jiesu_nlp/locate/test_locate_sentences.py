@@ -8,8 +8,6 @@ import pytest
 from jiesu_nlp.text.normalise import normalise
 
 STATUS = {"r": "resolved", "d": "district_only", "a": "ambiguous", "n": "none"}
-# A town that only guesswork could name, or a bridge whose town the tables know better.
-KNOWN_WEAK = {"小堡村的画廊噪声"}
 
 
 def sentences():

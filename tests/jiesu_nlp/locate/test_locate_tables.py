@@ -91,7 +91,10 @@ def test_import_keeps_all_or_nothing(tables):
     path.write_text(GOOD, encoding="utf-8")
     run(tables, path)
     before = (tables / "imported.tsv").read_bytes()
-    path.write_text(GOOD + "坏行,火星区,,,,,\n,朝阳区,,,,,\n坏点,朝阳区,,,,abc,1\n坏镇,朝阳区,没有镇,,,,\n", "utf-8")
+    path.write_text(
+        GOOD + "坏行,火星区,,,,,\n,朝阳区,,,,,\n坏点,朝阳区,,,,abc,1\n坏镇,朝阳区,没有镇,,,,\n",
+        "utf-8",
+    )
     report = tables / "问题.csv"
     result = run(tables, path, report=report)
     assert result.errors == 4
