@@ -14,7 +14,7 @@ from jiesu_nlp.classify.features import Floats
 from jiesu_nlp.confidence import Calibration
 from jiesu_nlp.dispatcher import CALIBRATION_FILE, ROUTED_LEAVES
 from jiesu_nlp.knowledge import Knowledge, read_knowledge
-from training.calibration import calibrate, gather, read_labelled_tickets
+from training.calibration import TICKET_LENGTH, calibrate, gather, read_labelled_tickets
 from training.cross_validation import held_out_fold
 from training.low_rank import Recipe, fit
 from training.texts import catalogue_texts, class_rows
@@ -39,10 +39,10 @@ def fit_and_calibrate(
 ) -> tuple[Classifier, Calibration]:
     """Fit the classifier on the whole catalogue and calibrate it on texts it never saw."""
     catalogue = knowledge.catalogue
-    texts, leaf_of = catalogue_texts(catalogue)
+    texts, text_leaf = catalogue_texts(catalogue)
     classifier = fit(
         texts,
-        leaf_of,
+        text_leaf,
         class_rows(catalogue),
         recipe=recipe,
         report=lambda done: progress("训练分类器", 0.05 + 0.45 * done),
@@ -51,9 +51,11 @@ def fit_and_calibrate(
     held_out = held_out_fold(catalogue, 0, recipe=recipe)
     tickets = [t for t in read_labelled_tickets() if any(c in catalogue.index for c in t.codes)]
     progress("校准置信度", 0.85)
-    evidence = gather(classifier, catalogue, tickets, (held_out.logits, held_out.leaf_of))
+    long = np.array([len(text) >= TICKET_LENGTH for text in held_out.texts])
+    logits, leaf_of = held_out.logits[long], held_out.leaf_of[long]
+    evidence = gather(classifier, catalogue, tickets, (logits, leaf_of))
     truth = [t.units for t in tickets]
-    truth += [(catalogue.leaves[row].unit,) for row in held_out.leaf_of]
+    truth += [(catalogue.leaves[row].unit,) for row in leaf_of]
     return calibrate(classifier, evidence, lambda p: unit_mass(knowledge, p), truth)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from jiesu_nlp.locate.gazetteer import KIND_ROW, OVERLAY_DISTRICT, Gazetteer, KeyFlag, Town
-from jiesu_nlp.locate.place_tables import CommunityRow, NamedRow, PlaceTables, TownRow
+from jiesu_nlp.locate.place_tables import CONFIDENCES, CommunityRow, NamedRow, PlaceTables, TownRow
 from jiesu_nlp.locate.spelling import (
     community_spellings,
-    is_common,
     station_spellings,
+    trust,
     without_district,
 )
 
@@ -20,10 +21,24 @@ _PRIOR: Final = {
     "landmarks": 1.5,
     "roads": 1.2,
     "stations": 1.2,
-    "imported": 1.1,
+    # A city's own library knows better than what was written from memory.
+    "imported": 4.0,
 }
 _TOWN_PRIOR: Final = 2.5
 _COMMUNITY_PRIOR: Final = {"社区": 1.0, "生活区": 0.8, "村": 0.5}
+# Ordinary Chinese whose head is a name of the city's tables; more of them in not_places.tsv.
+_NEVER_PLACES: Final = tuple(
+    """
+    上地铁 上地面 上地下 上地图 上地板 教育部门 公安部门 交通部门 民政部门 司法部门 财政部门 商务部门 水利部门 建设部门
+    从前门上 前门上车 前门下车 前门进 前门出 住平房 平房区域 朝阳产业 朝阳行业 朝阳群众 夕阳朝阳 怀柔政策 怀柔手段 密云不雨
+    大兴土木 大兴调查 泡温泉 沙滩排球 沙滩椅 人大代表 人大常委 人大会议 市人大 区人大 全国人大 北大青鸟 安定医院开
+    香山红叶 和平解决 和平共处 东风汽车 东风日产 东风本田 天坛牌 同仁堂 首钢工人
+    """.split()
+)
+_KNOWN_VILLAGE: Final = 1.5
+_UNSURE: Final = KeyFlag.WEAK | KeyFlag.HARD | KeyFlag.CONTEXT
+_QUALIFIER: Final = re.compile("[（(][^）)]*[）)]$")
+_GENERIC_ZONE: Final = ("经开区", "开发区", "经济技术开发区", "经济开发区")
 _CITY_NAMES: Final = ("北京", "北京市", "首都北京", "本市")
 
 
@@ -63,8 +78,8 @@ class _Builder:
             return
         flags, rows = known
         if not (flag & KeyFlag.WEAK and flags & KeyFlag.WEAK):
-            flags &= ~KeyFlag.WEAK
-            flag &= ~KeyFlag.WEAK
+            flags &= ~_UNSURE
+            flag &= ~_UNSURE
         if entry is not None and entry not in rows:
             rows.append(entry)
         self.keys[spelling] = (flags | flag, rows)
@@ -76,21 +91,22 @@ class _Builder:
             )
             full = {district.name, *(a for a in district.aliases if not a.startswith("北京"))}
             for spelling in full:
-                bare = spelling.endswith(("区", "县")) or len(spelling) > 3
-                self.key(
-                    spelling,
-                    row,
-                    KeyFlag.PLAIN if bare or spelling.isascii() else KeyFlag.SHORT_DISTRICT,
-                )
+                if spelling.startswith(_GENERIC_ZONE):
+                    # Every city has one; here it can only mean ours, elsewhere another.
+                    flag = KeyFlag.WEAK
+                elif spelling.endswith(("区", "县")) or len(spelling) > 3 or spelling.isascii():
+                    flag = KeyFlag.PLAIN
+                else:
+                    flag = KeyFlag.SHORT_DISTRICT
+                self.key(spelling, row, flag)
             for spelling in district.aliases:
                 # 北京朝阳 would swallow the head of 北京朝阳区 and 北京朝阳站; 北京 and 朝阳 do not.
                 if spelling.startswith("北京") and spelling.removeprefix("北京市") not in full:
                     rest = spelling.removeprefix("北京")
                     if rest != district.short and rest not in full:
                         self.key(spelling, row)
-            self.key(district.short, row, KeyFlag.SHORT_DISTRICT)
-            if district.short.endswith("区"):
-                self.key(district.short, row)
+            generic = district.short.startswith(_GENERIC_ZONE)
+            self.key(district.short, row, KeyFlag.WEAK if generic else KeyFlag.SHORT_DISTRICT)
 
     def add_towns(self) -> None:
         for town in self.tables.towns:
@@ -106,12 +122,12 @@ class _Builder:
             row = self.entry(town.name, "town", (zone,), _TOWN_PRIOR)
             self.key(town.name, row)
             for spelling in town.aliases:
-                self.key(spelling, row, KeyFlag.WEAK if is_common(spelling) else KeyFlag.PLAIN)
+                self.key(spelling, row, trust(spelling))
             if town.kind == "地区" and town.name.endswith("地区"):
                 self.key(town.name + "办事处", row)
 
     def district_alias(self, town: TownRow) -> None:
-        """The development zone has a town's code too: its spellings mean the district."""
+        """Let the spellings of the development zone, which has a town's code too, mean the district."""
         row = self.names.index(town.name)
         self.town_by_code[town.code] = ~self.district_row[town.name]
         self.town_rows[town.district, town.name] = ~self.district_row[town.name]
@@ -129,7 +145,7 @@ class _Builder:
         )
         self.communities[row] = community.name
         for spelling, weak in community_spellings(community.short, community.kind):
-            self.key(spelling, row, KeyFlag.WEAK if weak else KeyFlag.PLAIN)
+            self.key(spelling, row, trust(spelling, weak=weak))
 
     def add_named(self, named: NamedRow) -> None:
         towns = tuple(
@@ -152,12 +168,19 @@ class _Builder:
         )
         if named.community:
             self.communities[row] = named.community
-        for spelling in (named.name, *named.aliases):
+        for written in (named.name, *named.aliases):
+            # A qualifier in brackets tells namesakes apart in the table; nobody writes it.
+            spelling = _QUALIFIER.sub("", written)
+            if spelling != written or named.confidence <= CONFIDENCES["low"]:
+                self.key(spelling, row, KeyFlag.WEAK | KeyFlag.CONTEXT)
+                continue
+            if spelling.isdigit() and named.kind != "area":
+                continue
             if named.kind == "station":
                 for form, weak in station_spellings(spelling):
-                    self.key(form, row, KeyFlag.WEAK if weak else KeyFlag.PLAIN)
+                    self.key(form, row, trust(form, weak=weak))
             else:
-                self.key(spelling, row, KeyFlag.WEAK if is_common(spelling) else KeyFlag.PLAIN)
+                self.key(spelling, row, trust(spelling))
 
     def drop_composed(self) -> None:
         """Drop 朝阳八里庄 where 朝阳 and 八里庄 alone lead to the same entry.
@@ -173,6 +196,17 @@ class _Builder:
             if rows and all(r in bare for r in rows):
                 del self.keys[spelling]
 
+    def favour_known_villages(self) -> None:
+        """Of villages of one name, the one whose name is also a known area is meant (小堡村)."""
+        area = KIND_ROW["area"]
+        for row, kind in enumerate(self.kinds):
+            if kind != KIND_ROW["village"]:
+                continue
+            _, others = self.keys.get(self.names[row].removesuffix("村"), (KeyFlag.PLAIN, []))
+            zone = self.zones[row][0]
+            if any(self.kinds[o] == area and zone in self.zones[o] for o in others):
+                self.weights[row] = round(self.weights[row] + _KNOWN_VILLAGE, 3)
+
     def build(self) -> Gazetteer:
         self.add_districts()
         self.add_towns()
@@ -180,13 +214,14 @@ class _Builder:
             self.add_community(community)
         for named in self.tables.named:
             self.add_named(named)
+        self.favour_known_villages()
         self.drop_composed()
         for spelling in _CITY_NAMES:
             self.key(spelling, None, KeyFlag.CITY)
         for spelling in self.tables.foreign:
             if spelling not in self.keys:
                 self.key(spelling, None, KeyFlag.FOREIGN)
-        for spelling in self.tables.not_places:
+        for spelling in (*_NEVER_PLACES, *self.tables.not_places):
             if spelling in self.keys:
                 # A name of a place too: then only with words around it that speak of one.
                 flags, rows = self.keys[spelling]

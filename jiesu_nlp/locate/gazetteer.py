@@ -45,6 +45,10 @@ class KeyFlag(IntFlag):
     FOREIGN = 8
     # Contains a name but is none (朝阳产业).
     NOT_PLACE = 16
+    # With WEAK: so common a word that only what follows can make it a place (温泉镇, 前门大街).
+    HARD = 32
+    # Only beside a district or town that fits: a name with a qualifier, or a doubtful row.
+    CONTEXT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class Gazetteer:
             kinds=data["kinds"],
             zones=data["zones"],
             weights=data["weights"],
-            communities={entry: name for entry, name in data["communities"]},
+            communities=dict(data["communities"]),
             keys=data["keys"].split("\n") if data["keys"] else [],
             flags=data["flags"],
             rows=data["rows"],

@@ -90,7 +90,9 @@ def _required(row: Row, *columns: str) -> None:
 
 def _code(row: Row, pattern: re.Pattern[str], column: str = "code") -> str:
     if pattern.fullmatch(row[column]) is None:
-        raise row.error(f"编码“{row[column]}”不合规", column, "用国家统计局的行政区划编码，110 开头")
+        raise row.error(
+            f"编码“{row[column]}”不合规", column, "用国家统计局的行政区划编码，110 开头"
+        )
     return row[column]
 
 
@@ -130,7 +132,9 @@ def _communities(path: Path, towns: set[str]) -> Iterator[CommunityRow]:
         _code(row, _COMMUNITY_CODE)
         if row["town_code"] not in towns:
             raise row.error(
-                f"没有编码为“{row['town_code']}”的街道乡镇", "town_code", "与 towns.tsv 的 code 一致"
+                f"没有编码为“{row['town_code']}”的街道乡镇",
+                "town_code",
+                "与 towns.tsv 的 code 一致",
             )
         if row["kind"] not in COMMUNITY_KINDS:
             raise row.error(
@@ -146,9 +150,7 @@ def _named(path: Path, towns_of: Mapping[str, set[str]]) -> Iterator[NamedRow]:
         _required(row, "name", "kind", "district")
         kind = KIND_SYNONYMS.get(row["kind"], row["kind"])
         if kind not in KIND_ROW:
-            raise row.error(
-                f"不认识的类型“{row['kind']}”", "kind", f"可用：{'、'.join(KIND_ROW)}"
-            )
+            raise row.error(f"不认识的类型“{row['kind']}”", "kind", f"可用：{'、'.join(KIND_ROW)}")
         districts = row.many("district")
         for district in districts:
             if district not in towns_of:
@@ -198,8 +200,8 @@ def _words(path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def read_place_tables(directory: Path) -> PlaceTables:
-    """Read all tables of a folder.
+def read_place_tables(directory: Path, *, imported: bool = True) -> PlaceTables:
+    """Read all tables of a folder; without the imported one if so asked (it may be large).
 
     Raises
     ------
@@ -220,7 +222,7 @@ def read_place_tables(directory: Path) -> PlaceTables:
     named: list[NamedRow] = []
     for table in NAMED_TABLES:
         path = directory / f"{table}.tsv"
-        if path.exists():
+        if path.exists() and (imported or table != "imported"):
             named += _named(path, towns_of)
     return PlaceTables(
         districts=districts,
