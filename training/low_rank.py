@@ -37,8 +37,9 @@ class Recipe:
     dropout: float = 0.3
     train_scale: float = 15.0
     matter_scale: float = 15.0
-    wording_scale: float = 30.0
+    wording_scale: float = 20.0
     centroid_terms: int = 800
+    centroid_leaves: int = 600
     seed: int = 0
 
 
@@ -53,8 +54,14 @@ def leaf_centroids(rows: Csr, leaf_of: Ints, leaves: int) -> Csr:
     return sparse.csr_matrix(sparse.diags_array(1 / np.maximum(lengths, 1e-9)) @ sums)
 
 
-def keep_strongest(centroids: Csr, terms: int) -> Csr:
-    """Keep the ``terms`` greatest entries of each row."""
+def keep_telling(centroids: Csr, terms: int, leaves: int) -> Csr:
+    """Keep the ``terms`` greatest entries of each row, and no column of over ``leaves`` leaves.
+
+    N-grams that most leaves share hardly tell them apart but cost most of the time.
+    """
+    common = np.bincount(centroids.indices, minlength=centroids.shape[1]) > leaves
+    centroids = sparse.csr_matrix(centroids @ sparse.diags_array((~common).astype(np.float32)))
+    centroids.eliminate_zeros()
     keep = np.zeros(centroids.nnz, dtype=bool)
     for i in range(centroids.shape[0]):
         a, b = centroids.indptr[i], centroids.indptr[i + 1]
@@ -185,7 +192,9 @@ def fit(
         embedding=embedding,
         leaf_vectors=leaf_vectors,
         bias=bias,
-        centroids=sparse.csr_matrix(keep_strongest(centroids, recipe.centroid_terms).T),
+        centroids=sparse.csr_matrix(
+            keep_telling(centroids, recipe.centroid_terms, recipe.centroid_leaves).T
+        ),
         class_of=class_of,
         matter_scale=recipe.matter_scale,
         wording_scale=recipe.wording_scale,

@@ -83,8 +83,16 @@ class Classifier:
     largest_set: int = 20
 
     @cached_property
-    def _classes(self) -> int:
-        return int(self.class_of.max()) + 1
+    def _class_starts(self) -> Ints:
+        """First leaf row of each class; leaves of a class stand together."""
+        return np.searchsorted(self.class_of, np.arange(int(self.class_of.max()) + 1))
+
+    @cached_property
+    def _by_leaf(self) -> Any:
+        """Hold the centroids leaf by leaf, columns sorted, for :meth:`evidence`."""
+        by_leaf = self.centroids.tocsc()
+        by_leaf.sort_indices()
+        return by_leaf
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """Return logits, shape ``(len(texts), leaves)``."""
@@ -129,9 +137,7 @@ class Classifier:
 
     def class_probabilities(self, leaf_probabilities: Floats) -> Floats:
         """Sum leaf probabilities per level-1 class, shape ``(n, classes)``."""
-        # Leaves of a class stand together, as the catalogue is in code order.
-        starts = np.searchsorted(self.class_of, np.arange(self._classes))
-        return np.add.reduceat(leaf_probabilities, starts, axis=1)
+        return np.add.reduceat(leaf_probabilities, self._class_starts, axis=1)
 
     def evidence(self, text: str, leaf: int, *, most: int = 5) -> tuple[tuple[int, int], ...]:
         """Return spans of ``text`` that spoke most for a leaf.
@@ -142,18 +148,21 @@ class Classifier:
         if not len(columns):
             return ()
         weights = self.vocabulary.weights[columns]
-        wording = np.asarray(self.centroids[columns, leaf].todense()).ravel()
-        matter = self.embedding[columns] @ self.leaf_vectors[leaf]
-        scale = float(np.linalg.norm(weights @ self.embedding[columns])) or 1.0
-        norm = float(np.linalg.norm(weights)) or 1.0
-        gain = weights * (
-            matter * (self.matter_scale / scale) + wording * (self.wording_scale / norm)
-        )
-        per_char = np.zeros(len(text) + 1, dtype=np.float64)
-        np.add.at(per_char, starts, gain / lengths)
+        vectors = self.embedding[columns]
+        scale = float(np.linalg.norm(weights @ vectors)) or 1.0
+        gain = (vectors @ self.leaf_vectors[leaf]) * (self.matter_scale / scale)
+        by_leaf = self._by_leaf
+        of_leaf = slice(by_leaf.indptr[leaf], by_leaf.indptr[leaf + 1])
+        terms, values = by_leaf.indices[of_leaf], by_leaf.data[of_leaf]
+        if len(terms):
+            at = np.minimum(np.searchsorted(terms, columns), len(terms) - 1)
+            norm = float(np.linalg.norm(weights)) or 1.0
+            gain += np.where(terms[at] == columns, values[at], 0) * (self.wording_scale / norm)
+        gain *= weights / lengths
         pairs = lengths == 2
-        np.add.at(per_char, starts[pairs] + 1, gain[pairs] / 2)
-        return strongest_spans(per_char[:-1].astype(np.float32), most=most)
+        per_char = np.bincount(starts, weights=gain, minlength=len(text))
+        per_char += np.bincount(starts[pairs] + 1, weights=gain[pairs], minlength=len(text))
+        return strongest_spans(per_char.astype(np.float32), most=most)
 
     def to_files(self) -> dict[str, bytes]:
         """Return the files of a bundle; the embedding is stored as 8-bit rows with a scale."""
