@@ -42,7 +42,7 @@ class Bundle:
     path
         Folder of the bundle.
     manifest
-        ``format, kind, name, created_at, versions, parameters, files``; ``files`` maps each file
+        ``format, kind, created_at, versions, parameters, files``; ``files`` maps each file
         name to its ``sha256`` and ``bytes``.
     """
 
@@ -51,8 +51,8 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """Name given when the bundle was written."""
-        return str(self.manifest["name"])
+        """Name of the folder: a copy under another name is another bundle."""
+        return self.path.name
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -171,7 +171,6 @@ def write_bundle(
     manifest = {
         "format": FORMAT,
         "kind": "jiesu-bundle",
-        "name": path.name,
         "created_at": created_at,
         "versions": dict(versions),
         "parameters": dict(parameters),

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from jiesu_nlp.catalogue import Catalogue
-from jiesu_nlp.classify.classifier import Classifier, softmax
+from jiesu_nlp.classify.classifier import Classifier
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.confidence import Calibration, MonotoneMap
 from jiesu_nlp.errors import DataError
@@ -94,16 +94,16 @@ def gather(
     Parameters
     ----------
     held_out
-        Logits and true leaf rows of ``says`` a sister model never saw.
+        Leaf probabilities and true leaf rows of ``says`` a sister model never saw.
     """
     known = [t for t in tickets if any(c in catalogue.index for c in t.codes)]
     probabilities = classifier.probabilities([normalise(t.text).text for t in known])
     right = [np.array([catalogue.index[c] for c in t.codes if c in catalogue.index]) for t in known]
-    logits, leaf_of = held_out
+    unseen, leaf_of = held_out
     shares = [len(known), len(leaf_of)]
     weights = np.repeat([0.5 / max(shares[0], 1), 0.5 / max(shares[1], 1)], shares)
     return Evidence(
-        np.concatenate([probabilities, softmax(logits.copy())]),
+        np.concatenate([probabilities, unseen]),
         [*right, *(np.array([row]) for row in leaf_of)],
         (weights / weights.sum()).astype(np.float32),
     )
@@ -127,7 +127,7 @@ def monotone_map(scores: Floats, correct: Floats, weights: Floats) -> MonotoneMa
     fitted = isotonic_regression(y, weights=w).x
     return MonotoneMap(
         (0.0, *x, 1.0),
-        (float(fitted[0]) * 0.5, *(float(v) for v in fitted), float(fitted[-1])),
+        (0.0, *(float(v) for v in fitted), float(fitted[-1])),
     )
 
 

@@ -52,8 +52,8 @@ def fit_and_calibrate(
     tickets = [t for t in read_labelled_tickets() if any(c in catalogue.index for c in t.codes)]
     progress("校准置信度", 0.85)
     long = np.array([len(text) >= TICKET_LENGTH for text in held_out.texts])
-    logits, leaf_of = held_out.logits[long], held_out.leaf_of[long]
-    evidence = gather(classifier, catalogue, tickets, (logits, leaf_of))
+    unseen, leaf_of = held_out.probabilities[long], held_out.leaf_of[long]
+    evidence = gather(classifier, catalogue, tickets, (unseen, leaf_of))
     truth = [t.units for t in tickets]
     truth += [(catalogue.leaves[row].unit,) for row in leaf_of]
     return calibrate(classifier, evidence, lambda p: unit_mass(knowledge, p), truth)

@@ -61,8 +61,8 @@ def confusability(
     total: Counter[int] = Counter()
     top5 = 0
     for fold in held_out_folds(catalogue, recipe=recipe, report=report):
-        best = (-fold.logits).argsort(axis=1)[:, :5]
-        guess = fold.logits.argmax(axis=1)
+        best = (-fold.probabilities).argsort(axis=1)[:, :5]
+        guess = fold.probabilities.argmax(axis=1)
         top5 += int((best == fold.leaf_of[:, None]).any(axis=1).sum())
         for text, truth, got in zip(fold.texts, fold.leaf_of, guess, strict=True):
             t, g = int(truth), int(got)

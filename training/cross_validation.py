@@ -16,18 +16,18 @@ from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.text.normalise import normalise
 from training.low_rank import Recipe, fit
-from training.texts import class_rows
+from training.texts import class_rows, no_matter_texts
 
 Report = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out texts of one fold with their true leaf and the logits they got."""
+    """Held-out texts of one fold with their true leaf and the leaf probabilities they got."""
 
     texts: list[str]
     leaf_of: Ints
-    logits: Floats
+    probabilities: Floats
 
 
 def held_out_fold(
@@ -53,6 +53,7 @@ def held_out_fold(
         for i, say in enumerate(leaf.says):
             block = i * folds // len(leaf.says)
             (test if block == out else train).append((normalise(say).text, row))
+    train += [(text, len(catalogue)) for text in no_matter_texts()]
     classifier = fit(
         [t for t, _ in train],
         np.array([row for _, row in train], dtype=np.int64),
@@ -60,10 +61,10 @@ def held_out_fold(
         recipe=recipe,
     )
     texts = [t for t, _ in test]
-    logits = np.concatenate(
-        [classifier.logits(texts[i : i + 512]) for i in range(0, len(texts), 512)]
+    probabilities = np.concatenate(
+        [classifier.probabilities(texts[i : i + 512]) for i in range(0, len(texts), 512)]
     )
-    return HeldOut(texts, np.array([row for _, row in test], dtype=np.int64), logits)
+    return HeldOut(texts, np.array([row for _, row in test], dtype=np.int64), probabilities)
 
 
 def held_out_folds(

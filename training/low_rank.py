@@ -30,14 +30,14 @@ class Recipe:
     """Hyper-parameters of the default model; see ``docs/experiments.md`` for how they were found."""
 
     rank: int = 192
-    epochs: int = 4
+    epochs: int = 2
     batch: int = 512
     learning_rate: float = 1e-3
     smoothing: float = 0.1
     dropout: float = 0.3
     train_scale: float = 15.0
     matter_scale: float = 15.0
-    wording_scale: float = 20.0
+    wording_scale: float = 25.0
     centroid_terms: int = 800
     centroid_leaves: int = 600
     seed: int = 0
@@ -170,13 +170,13 @@ def fit(
     texts
         Training texts, normalised as tickets are.
     leaf_of
-        Leaf row of each text, shape ``(len(texts),)``.
+        Leaf row of each text, shape ``(len(texts),)``; ``len(class_of)`` for *no matter*.
     class_of
         Level-1 row of each leaf, non-decreasing, shape ``(leaves,)``.
     report
         Called with the share done.
     """
-    leaves = len(class_of)
+    leaves = len(class_of) + 1
     vocabulary: Vocabulary = build_vocabulary(texts, leaf_of, leaves)
     rows = vocabulary.rows(texts)
     centroids = leaf_centroids(rows, leaf_of, leaves)

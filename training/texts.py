@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.features import Ints
 from jiesu_nlp.text.normalise import normalise
 
+NO_MATTER = Path(__file__).parent / "data" / "no_matter.txt"
+
+
+def no_matter_texts() -> list[str]:
+    """Return hand-written texts that belong to no leaf, normalised as tickets are."""
+    lines = NO_MATTER.read_text(encoding="utf-8").splitlines()
+    return [normalise(line).text for line in lines if line and not line.startswith("#")]
+
 
 def catalogue_texts(catalogue: Catalogue) -> tuple[list[str], Ints]:
     """Return all training texts of a catalogue and the leaf row of each.
 
-    A leaf teaches with its name, its definition and its ``says``, normalised as tickets are.
+    A leaf teaches with its name, its definition and its ``says``, normalised as tickets are. The
+    row after the last leaf is *no matter*.
     """
     texts: list[str] = []
     rows: list[int] = []
@@ -20,6 +31,9 @@ def catalogue_texts(catalogue: Catalogue) -> tuple[list[str], Ints]:
         lines = (leaf.name, leaf.definition, *leaf.says)
         texts += (normalise(line).text for line in lines)
         rows += [row] * len(lines)
+    nothing = no_matter_texts()
+    texts += nothing
+    rows += [len(catalogue)] * len(nothing)
     return texts, np.array(rows, dtype=np.int64)
 
 

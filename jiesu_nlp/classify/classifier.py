@@ -46,6 +46,9 @@ class Prediction:
 class Classifier:
     """Leaf probabilities from n-grams.
 
+    One row more than there are leaves stands for *no matter*: greetings, small talk, gibberish.
+    Its probability is what the leaves' probabilities lack to one: an honest "I don't know".
+
     Attributes
     ----------
     vocabulary
@@ -53,11 +56,11 @@ class Classifier:
     embedding
         Matter vector of each n-gram, shape ``(V, rank)``.
     leaf_vectors
-        Unit matter vector of each leaf, shape ``(leaves, rank)``.
+        Unit matter vector of each leaf and of *no matter*, shape ``(leaves + 1, rank)``.
     bias
-        Bias of each leaf, shape ``(leaves,)``.
+        Bias of each of them, shape ``(leaves + 1,)``.
     centroids
-        Wording: unit centroid of each leaf, shape ``(V, leaves)``.
+        Wording: unit centroid of each of them, shape ``(V, leaves + 1)``.
     class_of
         Row of the level-1 class of each leaf, shape ``(leaves,)``.
     matter_scale, wording_scale
@@ -95,7 +98,7 @@ class Classifier:
         return by_leaf
 
     def logits(self, texts: Sequence[str]) -> Floats:
-        """Return logits, shape ``(len(texts), leaves)``."""
+        """Return logits, shape ``(len(texts), leaves + 1)``; the last column is *no matter*."""
         rows = self.vocabulary.rows(texts)
         hidden = rows @ self.embedding
         hidden /= np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-9)
@@ -110,8 +113,15 @@ class Classifier:
         return np.asarray(logits, dtype=np.float32)
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
-        """Return leaf probabilities, shape ``(len(texts), leaves)``; each row sums to one."""
-        return softmax(self.logits(texts))
+        """Return leaf probabilities, shape ``(len(texts), leaves)``.
+
+        Each row sums to at most one; the rest is the probability of *no matter*.
+        """
+        return self.leaf_probabilities(self.logits(texts))
+
+    def leaf_probabilities(self, logits: Floats) -> Floats:
+        """Turn logits (overwritten) into leaf probabilities."""
+        return softmax(logits)[:, : len(self.class_of)]
 
     def predict(self, texts: Sequence[str], *, k: int = 5) -> list[Prediction]:
         """Return the ``k`` best leaves, the best class and the conformal set of each text."""

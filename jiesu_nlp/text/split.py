@@ -6,9 +6,10 @@ citizen wrote is lost to the stages behind. What comes before the first demand (
 belongs to the first span, what comes after the last to the last one; a stage that needs the place
 should therefore look into its own span first and into the whole text next.
 
-The cut is conservative. A boundary needs both a *form* (item of a list, 另外…, 同时还…) and a
-*change of topic* between its two sides; lists that are announced as reasons, laws or steps are not
-cut. Still, these are candidates: the caller may merge neighbours that get the same leaf.
+A boundary needs a *form* (item of a list, 另外…, 同时还…) and either a *change of topic* between
+its two sides or the caller's own count (说两件事…). Lists that are announced as reasons, laws or
+steps are not cut. These are candidates: the dispatcher joins neighbours that the classifier does
+not find to be two different matters.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _CUE: Final = re.compile(
     r"|(?<![第十\u4e00-\u9fff])[一二三四五六七八九十][、.．:：]"
     r"|[一二三四五六七八九](?:是|来|则)(?<=[,，。.;；:：!！?？\n ]..)"
     r"|[①②③④⑤⑥⑦⑧⑨⑩]"
-    r"|第[一二三四五六七八九十](?:[,，、:：.]|个问题|点)"
+    r"|第[一二三四五六七八九十](?:[,，、:：.]|个问题|点|[件桩项][,，、:：])|头一[件桩项][,，、:：]"
     r"|[其首](?:次|先|一|二|三|四)[,，、:：]"
     r")"
     "|(?P<turn>"
@@ -51,9 +52,17 @@ _CUE: Final = re.compile(
 )
 _CIRCLED: Final = "①②③④⑤⑥⑦⑧⑨⑩"
 _ITEM_NUMBER: Final = re.compile("[0-9]{1,2}|[一二三四五六七八九十]")
-_ITEM_WORDS: Final = {"首先": 1, "其一": 1, "其次": 2, "其二": 2, "其三": 3, "其四": 4}
+_ITEM_WORDS: Final = {"首先": 1, "其一": 1, "头一": 1, "其次": 2, "其二": 2, "其三": 3, "其四": 4}
 
 # Turns so explicit that a new matter is certain; the others need a topic on both sides.
+# The caller says how many matters there are; then every item and turn starts one.
+_COUNTED: Final = re.compile(
+    "[两俩三仨几四2-4](?:[个件项桩样宗点]|方面)?(?:的)?(?:事|问题|诉求|难处|毛病|情况)|[两三几]样(?:一块|都)|(?:这|那)?俩事"
+)
+# Turns of speech that head a matter once they have been counted.
+_COUNTED_TURN: Final = re.compile(
+    "(?:一个是|再一个|再有|还有(?:啊|就是|呢)|另一[个件]|另外|另(?=[,，有]))"
+)
 _NEW_MATTER: Final = re.compile("反映|投诉|举报|咨询|反应|问题|事")
 # What announces a list of reasons, evidence, rules or steps: one matter told in points.
 _ONE_MATTER: Final = re.compile(
@@ -145,19 +154,26 @@ def split_demands(text: str) -> tuple[Span, ...]:
             items.append((match.start(), _number(match["item"])))
         else:
             turns[match.start()] = _NEW_MATTER.search(match.group()) is not None
+    counted = _COUNTED.search(text) is not None
+    if counted:
+        spoken = [match.start() for match in _COUNTED_TURN.finditer(text)]
+        # 一个是…一个是…: the first heads the first matter.
+        if spoken and text.startswith("一个是", spoken[0]):
+            spoken = spoken[1:]
+        turns.update(dict.fromkeys(spoken, True))
     if not turns and len(items) < 2:
         return whole
     listed = set(_list_starts(text, items))
     boundaries = sorted(listed | turns.keys())
     if not boundaries:
         return whole
-    return _cut(text, boundaries, listed, turns)
+    return _cut(text, boundaries, listed, turns, counted=counted)
 
 
 def _cut(
-    text: str, boundaries: list[int], listed: set[int], turns: dict[int, bool]
+    text: str, boundaries: list[int], listed: set[int], turns: dict[int, bool], *, counted: bool
 ) -> tuple[Span, ...]:
-    """Keep the boundaries at which the topic changes."""
+    """Keep the boundaries at which the topic changes, or all if the matters were counted."""
     ends = [*boundaries[1:], len(text)]
     starts = [0]
     seen = _topics(text[: boundaries[0]])
@@ -175,7 +191,7 @@ def _cut(
         # Said outright, something new is enough; otherwise nothing may be known from before.
         outright = turns.get(boundary, False)
         turned = bool(fresh) if outright else bool(seen and topics and topics == fresh)
-        if long_enough and turned:
+        if long_enough and (turned or counted):
             if len(starts) == _MOST:
                 break
             starts.append(boundary)
