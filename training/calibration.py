@@ -29,6 +29,8 @@ CALIBRATION_TICKETS = Path(__file__).parent / "data" / "calibration.jsonl"
 COVERAGE = 0.95
 AUTO_PRECISION = 0.98
 SUGGEST_PRECISION = 0.80
+# Less likely right than wrong is no suggestion, whatever precision holds above it.
+LEAST_SUGGESTED = 0.5
 # Shorter says (characters) are harder than any ticket: they lack the context.
 TICKET_LENGTH = 30
 _BINS = 20
@@ -199,7 +201,7 @@ def calibrate(
         level1=monotone_map(classes.max(axis=1), class_ok, w),
         unit=unit_map,
         auto_at=auto_at,
-        suggest_at=min(suggest_at, auto_at),
+        suggest_at=min(max(suggest_at, LEAST_SUGGESTED), auto_at),
         fitted_on=f"{len(w)} 条未参与训练的文本（校准工单与留出例句各占一半权重）",
     )
     return (
