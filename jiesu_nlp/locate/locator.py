@@ -52,7 +52,8 @@ class LocatedText:
                 kind=place_kind(self.text, whole, None, ()).value
             )  # fmt: skip
         place, rows = self.resolver.place(chosen, sites)
-        if self.address and place.status != PlaceStatus.RESOLVED.value:
+        # A place with candidates left is no certainty, even if one town is the likeliest.
+        if self.address and (place.status != PlaceStatus.RESOLVED.value or place.candidates):
             narrowed, narrower = self.resolver.place(chosen, [*sites, *self.address])
             if narrowed.district is not None:
                 place, rows = replace(narrowed, evidence=place.evidence), narrower

@@ -49,6 +49,9 @@ _MOST_CANDIDATES: Final = 8
 _LINE_STOPS: Final = 2
 # Share of the weight at which one of several namesakes is taken.
 _DOMINANT: Final = 0.7
+# An area that spans towns is mostly the town of its name: so much of the trust remains.
+_NAMESAKE: Final = 0.75
+_TOWN_SUFFIXES: Final = frozenset(("街道", "镇", "乡", "地区"))
 _STATION_AFTER: Final = re.compile(
     "(?:地铁|城铁|轻轨|公交|高铁)?站|地铁|[A-H]1?[出口]|[东西南北]{1,2}口"
 )
@@ -336,6 +339,20 @@ class Resolver:
                 ),
                 rows,
             )
+        namesake = next((z for z in towns if _is_named_after(gazetteer.town_of(z), name)), None)
+        if namesake is not None and all(gazetteer.kinds[r] == _AREA for r in rows):
+            return (
+                Place(
+                    name=name,
+                    district=top_district,
+                    town=gazetteer.town_of(namesake),
+                    status=PlaceStatus.RESOLVED.value,
+                    confidence=round(trust * _NAMESAKE, 3),
+                    candidates=self._candidates(rows, {z: shares[z] for z in towns}, trust),
+                    evidence=evidence,
+                ),
+                rows,
+            )
         return (
             Place(
                 name=name,
@@ -405,6 +422,11 @@ class Resolver:
                 )
             )
         return tuple(found)
+
+
+def _is_named_after(town: str | None, name: str) -> bool:
+    """Say whether a town bears a name: 鲁谷 → 鲁谷街道, but 天通苑 is neither 天通苑北 nor 南."""
+    return town is not None and town.startswith(name) and town[len(name) :] in _TOWN_SUFFIXES
 
 
 def in_span(mentions: Iterable[Mention], span: Span) -> list[Mention]:
