@@ -23,7 +23,7 @@ _LEADS: Final = re.compile(
     r"(?:^|[\s,。.;!?:、(\"“《\[/]|[在从到往离至去回来住于经过近是乘坐逛京]|位于|反映|投诉|举报|地铁|号线|地址|地点|前往|市区?)$"
 )
 _SURE_LEADS: Final = re.compile(
-    "(?:[在住去到回逛]|位于|地铁|号线|前往|地址:?|地点:?|我们|咱们?|俺们?)$"
+    "(?:[在住去到回逛来从]|位于|地铁|号线|前往|地址:?|地点:?|我们|咱们?|俺们?)$"
 )
 # What follows a place and hardly anything else.
 _FOLLOWS: Final = re.compile(
@@ -36,6 +36,10 @@ _NOT_AFTER_HARD: Final = re.compile("[口里]")
 _DISTRICT_FOLLOWS: Final = re.compile(
     r"$|[\s,。.;!?:、)的这那有某各全和与到来去租买住上户人区县境段线店站东西南北内哪开办工务农山旅]"
     "|一[家个所条处些]|地铁|城铁|火车站|城区|县城|新城|本地|居民|村民|分局|法院|检察院|教委|住建|城管|政府|公安|校区|附近|方向|交界|老城"
+)
+# After the short name of a district these speak of a place whatever stands before it.
+_DISTRICT_SURELY: Final = re.compile(
+    "[这那](?:边|儿|里|块|片)|我们(?:村|家|小区|这|那)|一(?:片|带|派|家|个小区)|[某的](?:小区|村|一个)"
 )
 _FOREIGN_BEFORE: Final = re.compile(
     "(?:([\u4e00-\u9fff]{2,3})(?:省|市(?![民场政里区容价])|县|州|盟|自治区|旗)|[A-Z][0-9]{0,3}[市区县]|西地省)"
@@ -232,7 +236,11 @@ def _placelike(text: str, start: int, end: int, flag: int) -> bool:
     if flag & _SHORT:
         # 密云不雨 at the head of a sentence has a boundary in front too: what follows decides.
         sure = _SURE_LEADS.search(text, max(0, start - 3), start) is not None
-        return sure or (leads and _DISTRICT_FOLLOWS.match(text, end) is not None)
+        return (
+            sure
+            or _DISTRICT_SURELY.match(text, end) is not None
+            or (leads and _DISTRICT_FOLLOWS.match(text, end) is not None)
+        )
     if text.endswith(("小区", "社区", "医院", "小学", "中学"), start, end):
         # 丽发新城小区 is not 新城小区: a generic name must begin where a name can begin.
         return leads

@@ -340,7 +340,7 @@ class Resolver:
                 rows,
             )
         namesake = next((z for z in towns if _is_named_after(gazetteer.town_of(z), name)), None)
-        if namesake is not None and all(gazetteer.kinds[r] == _AREA for r in rows):
+        if namesake is not None and all(gazetteer.kinds[r] in (_AREA, _STATION) for r in rows):
             return (
                 Place(
                     name=name,
