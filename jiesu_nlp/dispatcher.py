@@ -21,6 +21,7 @@ from jiesu_nlp.errors import BundleError
 from jiesu_nlp.home import models_dir, taxonomy_dir
 from jiesu_nlp.knowledge import Knowledge, knowledge_of
 from jiesu_nlp.locate.locator import LocatedText, Locator
+from jiesu_nlp.parallel import suggest_parallel
 from jiesu_nlp.questions import questions_for
 from jiesu_nlp.route.router import Router, Routing
 from jiesu_nlp.route.rules import Case
@@ -54,6 +55,8 @@ TOP_K = 5
 # Candidate leaves whose routes are weighed for the confidence of the unit.
 ROUTED_LEAVES = 5
 _LEAST_ROUTED = 0.02
+# Probability of the best leaf from which its nature alone raises a gate.
+_GATE_BY_LEAF = 0.35
 Progress = Callable[[str, float], None]
 
 
@@ -76,6 +79,16 @@ class _Draft:
     tags: tuple[str, ...]
     spans: tuple[Span, ...]
     started: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the rules look at in one demand (``case`` without its leaf), with the evidence."""
+
+    case: Case
+    place: Place
+    elements: Elements
+    request_type: RequestTypeGuess
 
 
 class Dispatcher:
@@ -174,15 +187,35 @@ class Dispatcher:
         *,
         batch_size: int = 128,
         evidence: bool = True,
+        workers: int = 1,
     ) -> Iterator[Suggestion]:
         """Yield one suggestion per ticket, in order; the fast path.
 
-        Texts are classified ``batch_size`` at a time. ``evidence=False`` leaves out the words
-        that decided the category, for bulk work that does not show them.
+        Parameters
+        ----------
+        tickets
+            Texts, tickets or JSON objects with a ``text``.
+        batch_size
+            So many texts are classified together.
+        evidence
+            ``False`` leaves out the words that decided the category, for bulk work that does not
+            show them.
+        workers
+            More than one answers with that many processes (where the system can fork).
+
+        Raises
+        ------
+        UsageError
+            At the first ticket that is none; the suggestions before it have been yielded.
         """
-        source = iter(tickets)
+        source = map(_as_ticket, tickets)
+        if workers > 1:
+            yield from suggest_parallel(
+                self, source, workers=workers, batch_size=batch_size, evidence=evidence
+            )
+            return
         while batch := list(islice(source, batch_size)):
-            drafts = [self._prepare(_as_ticket(t)) for t in batch]
+            drafts = [self._prepare(ticket) for ticket in batch]
             yield from self._answer(drafts, evidence=evidence)
 
     def _prepare(self, ticket: Ticket) -> _Draft:
@@ -202,6 +235,13 @@ class Dispatcher:
         )
 
     def _answer(self, drafts: Sequence[_Draft], *, evidence: bool = True) -> list[Suggestion]:
+        return [
+            self._assemble(draft, segments, evidence=evidence)
+            for draft, segments in zip(drafts, self._segments(drafts), strict=True)
+        ]
+
+    def _segments(self, drafts: Sequence[_Draft]) -> list[list[_Segment]]:
+        """Classify the stretches of every ticket; neighbours of one matter become one demand."""
         pieces = [d.norm.text[a:b] for d in drafts for a, b in d.spans]
         predictions = iter(self.classifier.predict(pieces, k=TOP_K))
         merged = [_merge([_Segment(span, next(predictions)) for span in d.spans]) for d in drafts]
@@ -213,15 +253,16 @@ class Dispatcher:
             if prediction is None
         ]
         renewed = iter(self.classifier.predict(again, k=TOP_K) if again else ())
-        answers = []
-        for draft, spans in zip(drafts, merged, strict=True):
-            segments = [_Segment(span, p if p is not None else next(renewed)) for span, p in spans]
-            answers.append(self._assemble(draft, segments, evidence=evidence))
-        return answers
+        return [
+            [_Segment(span, p if p is not None else next(renewed)) for span, p in spans]
+            for spans in merged
+        ]
 
     def _assemble(
         self, draft: _Draft, segments: Sequence[_Segment], *, evidence: bool
     ) -> Suggestion:
+        if draft.gate.kind == Gate.NONE:
+            draft = replace(draft, gate=self._gate_by_matter(draft, segments))
         located = self.locator.locate(draft.norm.text, draft.ticket.address)
         demands = tuple(
             self._demand(draft, segment, located, alone=len(segments) == 1, evidence=evidence)
@@ -234,11 +275,54 @@ class Dispatcher:
             id=draft.ticket.id,
             gate=gate,
             demands=demands,
-            flags=Flags(enterprise=_is_enterprise(draft), sensitive=draft.tags),
+            flags=Flags(
+                repeat=draft.gate.kind == Gate.REPEAT.value,
+                enterprise=_is_enterprise(draft),
+                sensitive=draft.tags,
+            ),
             redacted_text=draft.redacted,
             versions=self.versions,
             elapsed_ms=round((time.perf_counter() - draft.started) * 1000, 3),
         )
+
+    def _gate_by_matter(self, draft: _Draft, segments: Sequence[_Segment]) -> GateAdvice:
+        """Raise the gate that a sure leaf stands for (电梯困人求救) where no word raised one."""
+        for segment in segments:
+            leaf = segment.prediction.leaves[0]
+            if segment.prediction.probabilities[0] < _GATE_BY_LEAF:
+                continue
+            start, end = segment.span
+            text = draft.norm.text[start:end]
+            gate = self.knowledge.gates.of_leaf(self.catalogue.codes[leaf], text)
+            if gate.kind != Gate.NONE:
+                spans = [(a + start, b + start) for a, b in self.classifier.evidence(text, leaf)]
+                return replace(gate, evidence=tuple(spans) or (segment.span,))
+        return draft.gate
+
+    def _see(
+        self, draft: _Draft, segment: _Segment, located: LocatedText, *, alone: bool
+    ) -> _Seen:
+        """Find out of one demand all that the rules look at, except its leaf."""
+        start, end = segment.span
+        text = draft.norm.text if alone else draft.norm.text[start:end]
+        place = located.place(None if alone else segment.span)
+        found = find_elements(text)
+        request_type = classify_request_type(text)
+        # In a ticket of several matters only the one that the gate speaks of is an emergency.
+        concerned = alone or any(start <= a < end for a, _ in draft.gate.evidence)
+        case = Case(
+            leaf="",
+            text=text,
+            kind=place.kind,
+            owners=frozenset(e.value for e in found.owner),
+            actors=frozenset(e.value for e in found.actor),
+            request_type=request_type.value,
+            district=place.district,
+            town=place.town,
+            month=draft.ticket.month,
+            gate=draft.gate.kind if concerned else Gate.NONE.value,
+        )
+        return _Seen(case, place, found, request_type)
 
     def _demand(
         self,
@@ -250,23 +334,10 @@ class Dispatcher:
         evidence: bool,
     ) -> Demand:
         norm, (start, end) = draft.norm, segment.span
-        text = norm.text if alone else norm.text[start:end]
-        place = located.place(None if alone else segment.span)
-        found = find_elements(text)
-        request_type = classify_request_type(text)
-        emergency = draft.gate.kind == Gate.EMERGENCY.value
-        case = Case(
-            leaf="",
-            text=text,
-            kind=place.kind,
-            owners=frozenset(e.value for e in found.owner),
-            actors=frozenset(e.value for e in found.actor),
-            request_type=request_type.value,
-            district=place.district,
-            town=place.town,
-            month=draft.ticket.month,
-        )
-        routing, mass = self._route(case, segment.prediction, emergency)
+        seen = self._see(draft, segment, located, alone=alone)
+        text, place, found = seen.case.text, seen.place, seen.elements
+        request_type = seen.request_type
+        routing, mass = self._route(seen.case, segment.prediction)
         prediction = segment.prediction
         confidence = self.calibration.unit(mass * _place_factor(routing.lead, place))
         shift = 0 if alone else start
@@ -298,12 +369,10 @@ class Dispatcher:
             questions=questions,
         )
 
-    def _route(self, case: Case, prediction: Prediction, emergency: bool) -> tuple[Routing, float]:
+    def _route(self, case: Case, prediction: Prediction) -> tuple[Routing, float]:
         """Route the best leaf; weigh how much of the other leaves' mass agrees on the unit."""
         codes = self.catalogue.codes
-        best = self.router.route(
-            replace(case, leaf=codes[prediction.leaves[0]]), emergency=emergency
-        )
+        best = self.router.route(replace(case, leaf=codes[prediction.leaves[0]]))
         agreed = prediction.probabilities[0]
         looked_at = agreed
         rest = zip(prediction.leaves[1:ROUTED_LEAVES], prediction.probabilities[1:ROUTED_LEAVES], strict=True)
@@ -368,19 +437,21 @@ def _as_ticket(item: str | Ticket | Mapping[str, Any]) -> Ticket:
     return Ticket(text=item) if isinstance(item, str) else ticket_of(item)
 
 
-# A split is kept only where both sides are this sure of different matters.
-_SURE = 0.25
+# A split is kept only where both sides are at least this sure of their leaf.
+_SURE = 0.3
+# … and neither side's best leaf is among so many of the other's.
+_AKIN = 3
 
 
 def _merge(segments: Sequence[_Segment]) -> list[tuple[Span, Prediction | None]]:
-    """Join neighbours that speak of one matter; ``None`` marks spans to classify anew."""
+    """Join neighbours that are not surely two matters; ``None`` marks spans to classify anew."""
     merged: list[tuple[Span, Prediction | None]] = [(segments[0].span, segments[0].prediction)]
     last = segments[0].prediction
     for segment in segments[1:]:
         p = segment.prediction
-        same = p.leaves[0] in last.leaves[:2] or last.leaves[0] in p.leaves[:2]
-        weak = min(p.class_probability, last.class_probability) < _SURE
-        if same or weak:
+        akin = p.leaves[0] in last.leaves[:_AKIN] or last.leaves[0] in p.leaves[:_AKIN]
+        unsure = min(p.probabilities[0], last.probabilities[0]) < _SURE
+        if akin or unsure:
             (start, _), _ = merged[-1]
             merged[-1] = ((start, segment.span[1]), None)
             if p.probabilities[0] > last.probabilities[0]:

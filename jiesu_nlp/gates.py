@@ -1,27 +1,52 @@
 """Gates (分流): what 条例 Art. 11 ¶3 says of a ticket before it is dispatched.
 
 A gate *advises* with its article and wording; it never drops a ticket. Gates are data
-(``taxonomy/rules/gates.yaml``): words that raise them, words nearby that call them off
-(“上次着火后…”), the article, and what to tell the caller.
+(``taxonomy/rules/gates.yaml``): words that raise them, further groups of words that must stand
+close by, words nearby that call them off (“上次着火后…”), the article, and what to tell the caller.
+
+All words of all gates are found in one pass; a text without any of them costs nothing more.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import ahocorasick_rs
+from ahocorasick_rs import AhoCorasick, Implementation
 
 from jiesu_nlp.suggestion import GateAdvice, Span
 from jiesu_nlp.vocabulary import Gate
 from jiesu_nlp.yaml_nodes import YamlNode, compose_file, required
 
 GATES_YAML = "gates.yaml"
-_FIELDS = frozenset(("id", "kind", "article", "advice", "words", "with", "unless", "window"))
+_FIELDS = frozenset(
+    (
+        "id",
+        "kind",
+        "leaf",
+        "article",
+        "advice",
+        "words",
+        "with",
+        "need",
+        "reach",
+        "unless",
+        "despite",
+        "window",
+        "before",
+        "after",
+    )
+)
+_TAG_FIELDS = frozenset(("tag", "words", "before", "after"))
 _SENTENCE_ENDS = "。！？!?\n；;"
+_LIST = "$"
+_WINDOW = 14
+_REACH = 40
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +58,19 @@ class GateRule:
     words
         Any of them raises the gate.
     accompany
-        If given, one of them must stand in the same sentence too.
+        Of every group one word must stand in the same sentence, at most ``reach`` characters away.
+    need
+        So many of the groups are enough; 0 means all.
     unless
-        Any of them within ``window`` characters of the word calls it off.
+        Any of them in the same sentence within ``window`` characters of the word calls it off …
+    despite
+        … unless one of these (现在, 正在) stands as close.
+    leaf
+        Catalogue codes of matters that are such a case by nature: with one of them as the sure
+        best leaf the gate is raised even without its words (see :meth:`GateBook.of_leaf`).
+    before, after
+        The word does not count right behind one of ``before`` or right in front of one of
+        ``after`` (没有‖起火, 燃气泄漏‖报警器).
     """
 
     id: str
@@ -43,9 +78,50 @@ class GateRule:
     article: str
     advice: str
     words: tuple[str, ...]
-    accompany: tuple[str, ...] = ()
+    accompany: tuple[tuple[str, ...], ...] = ()
+    need: int = 0
+    reach: int = _REACH
     unless: tuple[str, ...] = ()
-    window: int = 12
+    despite: tuple[str, ...] = ()
+    window: int = _WINDOW
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    leaf: tuple[str, ...] = ()
+
+    def failure(self, text: str, start: int, end: int) -> tuple[str, str] | None:
+        """Return which field calls a word of this gate off, and by what; ``None`` if it holds."""
+        if self.before:
+            for word in self.before:
+                if text.endswith(word, 0, start):
+                    return "before", word
+        if self.after:
+            for word in self.after:
+                if text.startswith(word, end):
+                    return "after", word
+        left = max(text.rfind(mark, 0, start) for mark in _SENTENCE_ENDS) + 1
+        right = min(
+            (at for at in (text.find(mark, end) for mark in _SENTENCE_ENDS) if at >= 0),
+            default=len(text),
+        )
+        if self.accompany:
+            part = text[max(left, start - self.reach) : min(right, end + self.reach)]
+            found = 0
+            missing = ""
+            for group in self.accompany:
+                if any(word in part for word in group):
+                    found += 1
+                else:
+                    missing = missing or group[0]
+            if found < (self.need or len(self.accompany)):
+                return "with", missing
+        if self.unless:
+            near = text[max(left, start - self.window) : min(right, end + self.window)]
+            for word in self.unless:
+                if word in near:
+                    if any(now in near for now in self.despite):
+                        return None
+                    return "unless", word
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +130,25 @@ class SensitiveTag:
 
     tag: str
     words: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def holds(self, text: str, start: int, end: int) -> bool:
+        """Whether a word of the tag counts where it stands."""
+        return not (
+            (self.before and text.endswith(self.before, 0, start))
+            or (self.after and text.startswith(self.after, end))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GateTrial:
+    """A word of a gate that was found, and what called it off (``None`` if nothing did)."""
+
+    gate: GateRule
+    span: Span
+    failed: str | None
+    by: str | None
 
 
 @dataclass(frozen=True)
@@ -66,34 +161,82 @@ class GateBook:
     @cached_property
     def _automaton(self) -> tuple[Any, tuple[tuple[int, ...], ...]]:
         owners: dict[str, list[int]] = {}
-        for i, gate in enumerate(self.gates):
-            for word in gate.words:
+        words_of = [g.words for g in self.gates] + [t.words for t in self.tags]
+        for i, group in enumerate(words_of):
+            for word in group:
                 owners.setdefault(word, []).append(i)
-        for i, tag in enumerate(self.tags):
-            for word in tag.words:
-                owners.setdefault(word, []).append(len(self.gates) + i)
         words = list(owners)
-        return ahocorasick_rs.AhoCorasick(words), tuple(tuple(owners[w]) for w in words)
+        automaton = AhoCorasick(words, implementation=Implementation.DFA)
+        return automaton, tuple(tuple(owners[w]) for w in words)
+
+    def _hits(self, text: str) -> list[tuple[int, int, int]]:
+        automaton, _ = self._automaton
+        try:
+            found: list[tuple[int, int, int]] = automaton.find_matches_as_indexes(
+                text, overlapping=True
+            )
+        except UnicodeEncodeError:  # a lone surrogate has no place in UTF-8
+            found = automaton.find_matches_as_indexes(
+                _SURROGATES.sub("\ufffd", text), overlapping=True
+            )
+        return found
 
     def examine(self, text: str) -> tuple[GateAdvice, tuple[str, ...]]:
         """Return the first gate that holds (spans into ``text``) and the sensitive tags."""
-        automaton, owners = self._automaton
-        hits: dict[int, list[Span]] = {}
+        found = self._hits(text)
+        if not found:
+            return NO_GATE, ()
+        owners = self._automaton[1]
+        count = len(self.gates)
+        first = count
+        spans: list[Span] = []
         tags: dict[str, None] = {}
-        for word, start, end in automaton.find_matches_as_indexes(text, overlapping=True):
+        for word, start, end in found:
             for owner in owners[word]:
-                if owner >= len(self.gates):
-                    tags[self.tags[owner - len(self.gates)].tag] = None
-                elif _holds(self.gates[owner], text, start, end):
-                    hits.setdefault(owner, []).append((start, end))
-        if not hits:
+                if owner >= count:
+                    tag = self.tags[owner - count]
+                    if tag.tag not in tags and tag.holds(text, start, end):
+                        tags[tag.tag] = None
+                elif owner <= first and self.gates[owner].failure(text, start, end) is None:
+                    if owner < first:
+                        first, spans = owner, []
+                    spans.append((start, end))
+        if first == count:
             return NO_GATE, tuple(tags)
-        first = min(hits)
         gate = self.gates[first]
-        return (
-            GateAdvice(gate.kind, gate.article, gate.advice, tuple(hits[first])),
-            tuple(tags),
-        )
+        return GateAdvice(gate.kind, gate.article, gate.advice, _joined(spans)), tuple(tags)
+
+    @cached_property
+    def _by_leaf(self) -> dict[str, GateRule]:
+        owners: dict[str, GateRule] = {}
+        for gate in self.gates:
+            for code in gate.leaf:
+                owners.setdefault(code, gate)
+        return owners
+
+    def of_leaf(self, code: str, text: str) -> GateAdvice:
+        """Return the advice for a text whose matter is surely ``code`` though no word said so.
+
+        What calls the gate off (上次, 怕, 如果) does so here wherever it stands in the text.
+        """
+        gate = self._by_leaf.get(code)
+        if gate is None:
+            return NO_GATE
+        if any(w in text for w in gate.unless) and not any(w in text for w in gate.despite):
+            return NO_GATE
+        return GateAdvice(gate.kind, gate.article, gate.advice)
+
+    def trials(self, text: str) -> list[GateTrial]:
+        """Every word of a gate that a text holds, with what called it off; for ``--explain``."""
+        owners = self._automaton[1]
+        trials = []
+        for word, start, end in self._hits(text):
+            for owner in owners[word]:
+                if owner < len(self.gates):
+                    failed, by = self.gates[owner].failure(text, start, end) or (None, None)
+                    trials.append(GateTrial(self.gates[owner], (start, end), failed, by))
+        order = {gate.id: i for i, gate in enumerate(self.gates)}
+        return sorted(trials, key=lambda t: (order[t.gate.id], t.span))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain rows for a bundle."""
@@ -112,56 +255,120 @@ NO_GATE = GateAdvice()
 
 
 def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+    def frozen(value: Any) -> Any:
+        return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
+
+    return {name: frozen(value) for name, value in row.items()}
 
 
-def _sentence(text: str, start: int, end: int) -> str:
-    left = max(text.rfind(mark, 0, start) for mark in _SENTENCE_ENDS) + 1
-    right = min((at for at in (text.find(m, end) for m in _SENTENCE_ENDS) if at >= 0), default=-1)
-    return text[left:] if right < 0 else text[left:right]
+def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Merge overlapping spans, in order."""
+    merged: list[Span] = []
+    for start, end in sorted(set(spans)):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return tuple(merged)
 
 
-def _holds(gate: GateRule, text: str, start: int, end: int) -> bool:
-    near = text[max(0, start - gate.window) : end + gate.window]
-    if any(word in near for word in gate.unless):
-        return False
-    if not gate.accompany:
-        return True
-    sentence = _sentence(text, start, end)
-    return any(word in sentence for word in gate.accompany)
+class _Reader:
+    """Reads one ``gates.yaml``; its named lists stand in for their words (``$已过去``)."""
+
+    def __init__(self, root: YamlNode) -> None:
+        parts = root.items(frozenset(("lists", "gates", "sensitive")))
+        self.lists: dict[str, tuple[str, ...]] = {}
+        if "lists" in parts:
+            for node in parts["lists"].sequence("lists"):
+                entry = node.items(frozenset(("name", "words")))
+                name = required(entry, "name", node).text("name")
+                if name in self.lists:
+                    raise node.error(f"词表 {name} 重复", field="name", remedy="合并两处")
+                self.lists[name] = self.words(required(entry, "words", node), "words")
+        gates: dict[str, GateRule] = {}
+        for node in required(parts, "gates", root).sequence("gates"):
+            gate = self.gate(node)
+            if gate.id in gates:
+                raise node.error(f"分流编号 {gate.id} 重复", field="id", remedy="换一个新编号")
+            gates[gate.id] = gate
+        tags = parts["sensitive"].sequence("sensitive") if "sensitive" in parts else ()
+        self.book = GateBook(tuple(gates.values()), tuple(self.tag(node) for node in tags))
+
+    def words(self, node: YamlNode, field: str) -> tuple[str, ...]:
+        """Read words; ``$name`` stands for the words of a list."""
+        found: dict[str, None] = {}
+        for child in node.sequence(field):
+            word = child.text(field)
+            if not word:
+                raise child.error("词不能为空", field=field, remedy="删去空词")
+            if not word.startswith(_LIST):
+                found[word] = None
+                continue
+            if word[1:] not in self.lists:
+                raise child.error(
+                    f"没有词表“{word}”",
+                    field=field,
+                    remedy=f"已有词表：{'、'.join(self.lists) or '无'}；须写在使用处之前",
+                )
+            found.update(dict.fromkeys(self.lists[word[1:]]))
+        return tuple(found)
+
+    def groups(self, node: YamlNode) -> tuple[tuple[str, ...], ...]:
+        """Read one group of words, or a list of groups."""
+        nested = list(node.sequence("with"))
+        if nested and all(child.is_sequence for child in nested):
+            return tuple(self.words(child, "with") for child in nested)
+        return (self.words(node, "with"),)
+
+    def gate(self, node: YamlNode) -> GateRule:
+        parts = node.items(_FIELDS)
+        kind = required(parts, "kind", node).text("kind")
+        if kind not in frozenset(Gate) or kind == Gate.NONE:
+            known = "、".join(sorted(frozenset(Gate) - {Gate.NONE}))
+            raise parts["kind"].error(
+                f"不认识的分流类型“{kind}”", field="kind", remedy=f"可用：{known}"
+            )
+        words = self.words(required(parts, "words", node), "words")
+        if not words:
+            raise parts["words"].error("至少写一个词", field="words", remedy="补上触发词")
+
+        def optional(name: str) -> tuple[str, ...]:
+            return self.words(parts[name], name) if name in parts else ()
+
+        return GateRule(
+            id=required(parts, "id", node).text("id"),
+            kind=kind,
+            article=required(parts, "article", node).text("article"),
+            advice=required(parts, "advice", node).text("advice"),
+            words=words,
+            accompany=self.groups(parts["with"]) if "with" in parts else (),
+            need=_number(parts, "need", 0),
+            reach=_number(parts, "reach", _REACH),
+            unless=optional("unless"),
+            despite=optional("despite"),
+            window=_number(parts, "window", _WINDOW),
+            before=optional("before"),
+            after=optional("after"),
+            leaf=parts["leaf"].texts("leaf") if "leaf" in parts else (),
+        )
+
+    def tag(self, node: YamlNode) -> SensitiveTag:
+        parts = node.items(_TAG_FIELDS)
+        return SensitiveTag(
+            required(parts, "tag", node).text("tag"),
+            self.words(required(parts, "words", node), "words"),
+            self.words(parts["before"], "before") if "before" in parts else (),
+            self.words(parts["after"], "after") if "after" in parts else (),
+        )
 
 
-def _gate(node: YamlNode) -> GateRule:
-    fields = node.items(_FIELDS)
-
-    def words(name: str) -> tuple[str, ...]:
-        return fields[name].texts(name) if name in fields else ()
-
-    kind = required(fields, "kind", node).text("kind")
-    if kind not in frozenset(Gate):
-        raise fields["kind"].error(f"不认识的分流类型“{kind}”", field="kind")
-    window = fields["window"].text("window") if "window" in fields else "12"
-    if not window.isdigit():
-        raise fields["window"].error("应为整数", field="window")
-    return GateRule(
-        id=required(fields, "id", node).text("id"),
-        kind=kind,
-        article=required(fields, "article", node).text("article"),
-        advice=required(fields, "advice", node).text("advice"),
-        words=required(fields, "words", node).texts("words"),
-        accompany=words("with"),
-        unless=words("unless"),
-        window=int(window),
-    )
-
-
-def _unique(rules: Iterable[GateRule], root: YamlNode) -> tuple[GateRule, ...]:
-    seen: dict[str, GateRule] = {}
-    for rule in rules:
-        if rule.id in seen:
-            raise root.error(f"分流编号 {rule.id} 重复", field="id")
-        seen[rule.id] = rule
-    return tuple(seen.values())
+def _number(parts: Mapping[str, YamlNode], name: str, default: int) -> int:
+    if name not in parts:
+        return default
+    text = parts[name].text(name)
+    if not text.isdigit() or not int(text):
+        raise parts[name].error(f"“{text}”不是正整数", field=name, remedy="写字数，如 12")
+    return int(text)
 
 
 def read_gates(directory: Path) -> GateBook:
@@ -172,16 +379,4 @@ def read_gates(directory: Path) -> GateBook:
     DataError
         Naming file, line, field and remedy.
     """
-    root = compose_file(directory / GATES_YAML)
-    fields = root.items(frozenset(("gates", "sensitive")))
-    gates = _unique(map(_gate, required(fields, "gates", root).sequence("gates")), root)
-    tags = []
-    for node in fields["sensitive"].sequence("sensitive") if "sensitive" in fields else ():
-        parts = node.items(frozenset(("tag", "words")))
-        tags.append(
-            SensitiveTag(
-                required(parts, "tag", node).text("tag"),
-                required(parts, "words", node).texts("words"),
-            )
-        )
-    return GateBook(gates, tuple(tags))
+    return _Reader(compose_file(directory / GATES_YAML)).book

@@ -15,7 +15,7 @@ from jiesu_nlp.catalogue import Catalogue, read_catalogue
 from jiesu_nlp.catalogue.snapshot import catalogue_from_json, catalogue_to_json, says_to_json
 from jiesu_nlp.gates import GateBook, read_gates
 from jiesu_nlp.locate.gazetteer import Gazetteer, read_places
-from jiesu_nlp.route.rule_files import read_rules
+from jiesu_nlp.route.rule_files import read_deadlines, read_rules
 from jiesu_nlp.route.rules import RuleSet
 from jiesu_nlp.route.units import UnitRegistry, read_units
 
@@ -74,7 +74,9 @@ def read_knowledge(taxonomy: Path) -> Knowledge:
     return Knowledge(
         catalogue=catalogue,
         units=read_units(taxonomy / "units"),
-        rules=RuleSet(read_rules(taxonomy / "rules"), catalogue),
+        rules=RuleSet(
+            read_rules(taxonomy / "rules"), catalogue, deadlines=read_deadlines(taxonomy / "rules")
+        ),
         gates=read_gates(taxonomy / "rules"),
         places=read_places(taxonomy / "places"),
     )

@@ -30,6 +30,11 @@ class YamlNode:
         """One-based line."""
         return int(self.node.start_mark.line) + 1
 
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the node is a list."""
+        return isinstance(self.node, yaml.SequenceNode)
+
     def error(
         self, message: str, *, field: str | None = None, remedy: str | None = None
     ) -> DataError:

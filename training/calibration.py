@@ -10,13 +10,12 @@ much. ``docs/experiments.md`` has the figures.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import isotonic_regression
+from scipy.optimize import isotonic_regression, minimize_scalar
 
 from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.classifier import Classifier
@@ -24,6 +23,7 @@ from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.confidence import Calibration, MonotoneMap
 from jiesu_nlp.errors import DataError
 from jiesu_nlp.text.normalise import normalise
+from training.tickets import LabelledTicket
 
 CALIBRATION_TICKETS = Path(__file__).parent / "data" / "calibration.jsonl"
 COVERAGE = 0.95
@@ -34,16 +34,9 @@ LEAST_SUGGESTED = 0.5
 # Shorter says (characters) are harder than any ticket: they lack the context.
 TICKET_LENGTH = 30
 _BINS = 20
+_LEAST_IN_BIN = 10
+_PORTION = 512
 _Z = 1.645  # one-sided 95 %
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledTicket:
-    """A ticket with its leaf and lead unit; ``codes`` and ``units`` hold all acceptable answers."""
-
-    text: str
-    codes: tuple[str, ...]
-    units: tuple[str, ...]
 
 
 def read_labelled_tickets(path: Path = CALIBRATION_TICKETS) -> list[LabelledTicket]:
@@ -118,9 +111,10 @@ def monotone_map(scores: Floats, correct: Floats, weights: Floats) -> MonotoneMa
     """
     order = np.argsort(scores, kind="stable")
     position = np.cumsum(weights[order]) / weights.sum()
-    bins = np.minimum((position * _BINS).astype(int), _BINS - 1)
+    most = min(_BINS, max(len(scores) // _LEAST_IN_BIN, 1))
+    bins = np.minimum((position * most).astype(int), most - 1)
     x, y, w = [], [], []
-    for b in range(_BINS):
+    for b in range(most):
         inside = order[bins == b]
         if len(inside):
             x.append(float(np.average(scores[inside], weights=weights[inside])))
@@ -130,6 +124,57 @@ def monotone_map(scores: Floats, correct: Floats, weights: Floats) -> MonotoneMa
     return MonotoneMap(
         (0.0, *x, 1.0),
         (0.0, *(float(v) for v in fitted), float(fitted[-1])),
+    )
+
+
+def ticket_evidence(
+    classifier: Classifier, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
+) -> Evidence:
+    """Score labelled tickets the classifier never saw, all of the same weight."""
+    portions = [
+        classifier.probabilities([normalise(t.text).text for t in tickets[i : i + _PORTION]])
+        for i in range(0, len(tickets), _PORTION)
+    ]
+    return Evidence(
+        np.concatenate(portions),
+        [np.array([catalogue.index[c] for c in t.codes]) for t in tickets],
+        np.full(len(tickets), 1 / len(tickets), np.float32),
+    )
+
+
+def with_temperature(
+    classifier: Classifier, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
+) -> tuple[Classifier, float]:
+    """Scale the logits by the temperature that makes the labels most likely (Guo et al. 2017).
+
+    The least negative log-likelihood of all acceptable leaves together is sought between
+    temperatures 1/4 and 4.
+    """
+    logits = np.concatenate(
+        [
+            classifier.logits([normalise(t.text).text for t in tickets[i : i + _PORTION]])
+            for i in range(0, len(tickets), _PORTION)
+        ]
+    )
+    right = [[catalogue.index[c] for c in t.codes] for t in tickets]
+    logits -= logits.max(axis=1, keepdims=True)
+
+    def loss(log_temperature: float) -> float:
+        scaled = np.exp(logits / np.float32(np.exp(log_temperature)))
+        total = scaled.sum(axis=1)
+        hit = np.array([scaled[i, r].sum() for i, r in enumerate(right)])
+        return float(-np.log(np.maximum(hit / total, 1e-12)).mean())
+
+    best = minimize_scalar(loss, bounds=(-np.log(4), np.log(4)), method="bounded")
+    temperature = float(np.exp(best.x))
+    return (
+        replace(
+            classifier,
+            matter_scale=classifier.matter_scale / temperature,
+            wording_scale=classifier.wording_scale / temperature,
+            bias=classifier.bias / np.float32(temperature),
+        ),
+        temperature,
     )
 
 
@@ -168,6 +213,8 @@ def calibrate(
     evidence: Evidence,
     unit_mass: Callable[[Floats], tuple[Floats, list[str]]],
     unit_truth: Sequence[tuple[str, ...]],
+    *,
+    fitted_on: str = "校准工单与留出例句各占一半权重",
 ) -> tuple[Classifier, Calibration]:
     """Fit maps, conformal threshold and decision thresholds.
 
@@ -177,6 +224,8 @@ def calibrate(
         From leaf probabilities to the mass that agrees on the lead unit and its class.
     unit_truth
         Acceptable unit classes of each text of the evidence.
+    fitted_on
+        What the texts are, for the model card.
     """
     p, w = evidence.probabilities, evidence.weights
     top = p.argmax(axis=1)
@@ -202,7 +251,7 @@ def calibrate(
         unit=unit_map,
         auto_at=auto_at,
         suggest_at=min(max(suggest_at, LEAST_SUGGESTED), auto_at),
-        fitted_on=f"{len(w)} 条未参与训练的文本（校准工单与留出例句各占一半权重）",
+        fitted_on=f"{len(w)} 条未参与训练的文本（{fitted_on}）",
     )
     return (
         replace(
@@ -211,15 +260,4 @@ def calibrate(
             coverage=COVERAGE,
         ),
         calibration,
-    )
-
-
-def expected_calibration_error(confidence: Floats, correct: Floats, *, bins: int = 15) -> float:
-    """Return ECE with bins of equal count (Guo et al. 2017; adaptive bins, Nguyen 2015)."""
-    order = np.argsort(confidence, kind="stable")
-    return float(
-        sum(
-            len(part) / len(order) * abs(confidence[part].mean() - correct[part].mean())
-            for part in np.array_split(order, min(bins, math.ceil(len(order) / 2)))
-        )
     )

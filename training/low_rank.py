@@ -13,7 +13,7 @@ No torch: the gradient of one bag-of-n-grams layer is a few lines of numpy.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,14 @@ from jiesu_nlp.classify.classifier import Classifier, softmax
 from jiesu_nlp.classify.features import Csr, Floats, Ints, Vocabulary, build_vocabulary
 
 Report = Callable[[float], None]
+_PORTION = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Hyper-parameters of the default model; see ``docs/experiments.md`` for how they were found."""
 
-    rank: int = 192
+    rank: int = 256
     epochs: int = 2
     batch: int = 512
     learning_rate: float = 1e-3
@@ -37,17 +38,46 @@ class Recipe:
     dropout: float = 0.3
     train_scale: float = 15.0
     matter_scale: float = 15.0
-    wording_scale: float = 25.0
+    wording_scale: float = 15.0
     centroid_terms: int = 800
     centroid_leaves: int = 600
+    weigh_by_text: bool = False
     seed: int = 0
 
 
-def leaf_centroids(rows: Csr, leaf_of: Ints, leaves: int) -> Csr:
-    """Return unit sums of the rows of each leaf, shape ``(leaves, columns)``."""
+# With so few leaves a classifier has many texts for each and may be trained freely.
+_FEW_LEAVES = 100
+_FREE_STEPS = 6000
+
+
+def recipe_for(leaves: int, texts: int, base: Recipe = Recipe()) -> Recipe:
+    """Return the recipe for a catalogue of ``leaves`` leaves and ``texts`` training texts.
+
+    Found by measurement, see ``docs/训练与评测.md``: for thousands of leaves the cold-start recipe
+    is as good with many tickets as longer training; for a handful it is far too short.
+    """
+    if leaves >= _FEW_LEAVES:
+        return base
+    batch = 64 if texts < 50_000 else 256
+    epochs = int(np.clip(_FREE_STEPS * batch // max(texts, 1), 2, 20))
+    return replace(
+        base,
+        epochs=epochs,
+        batch=batch,
+        train_scale=8.0,
+        matter_scale=8.0,
+        wording_scale=2.0,
+        centroid_terms=20_000,
+        weigh_by_text=True,
+    )
+
+
+def leaf_centroids(rows: Csr, leaf_of: Ints, leaves: int, weights: Floats | None = None) -> Csr:
+    """Return unit (weighted) sums of the rows of each leaf, shape ``(leaves, columns)``."""
+    if weights is None:
+        weights = np.ones(len(leaf_of), np.float32)
     member = sparse.csr_matrix(
-        (np.ones(len(leaf_of), np.float32), (leaf_of, np.arange(len(leaf_of)))),
-        shape=(leaves, len(leaf_of)),
+        (weights, (leaf_of, np.arange(len(leaf_of)))), shape=(leaves, len(leaf_of))
     )
     sums = (member @ rows).tocsr()
     lengths = np.sqrt(np.asarray(sums.multiply(sums).sum(axis=1)).ravel())
@@ -115,8 +145,12 @@ def polish(
     leaf_vectors: Floats,
     recipe: Recipe,
     report: Report,
+    weights: Floats | None = None,
 ) -> Floats:
-    """Train ``embedding`` and ``leaf_vectors`` in place; return the bias, shape ``(leaves,)``."""
+    """Train ``embedding`` and ``leaf_vectors`` in place; return the bias, shape ``(leaves,)``.
+
+    ``weights`` scale the loss of each row; they should average one.
+    """
     rng = np.random.default_rng(recipe.seed)
     bias = np.zeros(len(leaf_vectors), np.float32)
     adam_e, adam_w, adam_b = _Adam(embedding), _Adam(leaf_vectors), _Adam(bias)
@@ -141,6 +175,8 @@ def polish(
             delta -= recipe.smoothing / len(leaf_vectors)
             delta[np.arange(len(chosen)), target] -= 1 - recipe.smoothing
             delta /= len(chosen)
+            if weights is not None:
+                delta *= weights[chosen, None]
             rate = recipe.learning_rate * (1 - step / steps)
             grad_h = recipe.train_scale * (delta @ w)
             grad_w = recipe.train_scale * (delta.T @ h)
@@ -151,8 +187,16 @@ def polish(
             adam_w.update(grad_w.astype(np.float32), rate)
             adam_b.update(delta.sum(axis=0).astype(np.float32), rate)
             step += 1
-        report(step / steps)
+            report(step / steps)
     return bias
+
+
+def text_rows(vocabulary: Vocabulary, texts: Sequence[str]) -> Csr:
+    """Return the rows of many texts, made in portions to bound the memory."""
+    if len(texts) <= _PORTION:
+        return vocabulary.rows(texts)
+    parts = [vocabulary.rows(texts[i : i + _PORTION]) for i in range(0, len(texts), _PORTION)]
+    return sparse.csr_matrix(sparse.vstack(parts, format="csr"))
 
 
 def fit(
@@ -160,6 +204,7 @@ def fit(
     leaf_of: Ints,
     class_of: Ints,
     *,
+    weights: Floats | None = None,
     recipe: Recipe = Recipe(),
     report: Report = lambda done: None,
 ) -> Classifier:
@@ -173,18 +218,28 @@ def fit(
         Leaf row of each text, shape ``(len(texts),)``; ``len(class_of)`` for *no matter*.
     class_of
         Level-1 row of each leaf, non-decreasing, shape ``(leaves,)``.
+    weights
+        How much each text counts, shape ``(len(texts),)``; all alike if ``None``.
     report
         Called with the share done.
     """
     leaves = len(class_of) + 1
-    vocabulary: Vocabulary = build_vocabulary(texts, leaf_of, leaves)
-    rows = vocabulary.rows(texts)
-    centroids = leaf_centroids(rows, leaf_of, leaves)
+    vocabulary: Vocabulary = build_vocabulary(texts, leaf_of, leaves, by_text=recipe.weigh_by_text)
+    rows = text_rows(vocabulary, texts)
+    if weights is not None:
+        weights = (weights / weights.mean()).astype(np.float32)
+    centroids = leaf_centroids(rows, leaf_of, leaves, weights)
     rank = min(recipe.rank, leaves, len(vocabulary))
     embedding, leaf_vectors = low_rank_factors(centroids, rank)
     report(0.1)
     bias = polish(
-        rows, leaf_of, embedding, leaf_vectors, recipe, lambda done: report(0.1 + 0.9 * done)
+        rows,
+        leaf_of,
+        embedding,
+        leaf_vectors,
+        recipe,
+        lambda done: report(0.1 + 0.9 * done),
+        weights,
     )
     leaf_vectors /= np.maximum(np.linalg.norm(leaf_vectors, axis=1, keepdims=True), 1e-9)
     return Classifier(

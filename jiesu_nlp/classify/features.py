@@ -115,7 +115,12 @@ class Vocabulary:
 
 
 def build_vocabulary(
-    texts: Sequence[str], leaf_of: Ints, leaves: int, *, min_texts: int = 2
+    texts: Sequence[str],
+    leaf_of: Ints,
+    leaves: int,
+    *,
+    min_texts: int = 2,
+    by_text: bool = False,
 ) -> Vocabulary:
     """Collect the n-grams of at least ``min_texts`` texts, weighted by inverse leaf frequency.
 
@@ -129,13 +134,19 @@ def build_vocabulary(
         Number of leaves.
     min_texts
         An n-gram in fewer texts is noise rather than vocabulary.
+    by_text
+        Weigh by inverse *text* frequency: where leaves are few, nearly all n-grams occur in all.
     """
-    found = [np.unique(ngram_hashes(text)[0]) for text in texts]
-    sizes = np.array([len(f) for f in found])
-    flat = np.concatenate(found)
-    text_frequency = np.bincount(flat, minlength=1 << HASH_BITS)
-    pairs = np.unique(flat * leaves + np.repeat(leaf_of, sizes))
-    leaf_frequency = np.bincount(pairs // leaves, minlength=1 << HASH_BITS)
+    text_frequency = np.zeros(1 << HASH_BITS, dtype=np.int64)
+    leaf_frequency = np.zeros(1 << HASH_BITS, dtype=np.int64)
+    order = np.argsort(leaf_of, kind="stable")
+    # Leaf by leaf: many short sorts are several times faster than one of everything.
+    for own in np.split(order, np.flatnonzero(np.diff(leaf_of[order])) + 1):
+        found = [np.unique(ngram_hashes(texts[i])[0]) for i in own]
+        distinct, count = np.unique(np.concatenate(found), return_counts=True)
+        text_frequency[distinct] += count
+        leaf_frequency[distinct] += 1
     hashes = np.flatnonzero(text_frequency >= min_texts)
-    weights = np.log((1 + leaves) / (1 + leaf_frequency[hashes])) + 1
+    whole, frequency = (len(texts), text_frequency) if by_text else (leaves, leaf_frequency)
+    weights = np.log((1 + whole) / (1 + frequency[hashes])) + 1
     return Vocabulary(hashes.astype(np.uint32), weights.astype(np.float32))

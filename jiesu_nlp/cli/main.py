@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from jiesu_nlp.cli import catalogue, demo, model, places, suggest
+from jiesu_nlp.cli import catalogue, demo, explain, model, places, rules, suggest
 from jiesu_nlp.cli.console import error
 from jiesu_nlp.errors import JiesuError
 
@@ -32,9 +32,11 @@ app = typer.Typer(
 )
 demo.add_to(app)
 suggest.add_to(app)
+explain.add_to(app)
 catalogue.add_to(app)
 model.add_to(app)
 places.add_to(app)
+rules.add_to(app)
 for _entry in sorted(entry_points(group="jiesu.commands"), key=lambda e: e.name):
     _entry.load()(app)
 

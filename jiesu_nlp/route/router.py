@@ -13,10 +13,10 @@ from jiesu_nlp.catalogue.model import Catalogue, Leaf
 from jiesu_nlp.route.rules import Case, Rule, RuleSet
 from jiesu_nlp.route.units import DISTRICT_CLASS, TOWN_CLASS, RegisteredUnit, UnitRegistry
 from jiesu_nlp.suggestion import Deadline, Unit
+from jiesu_nlp.vocabulary import RequestType, Tier
 
 FALLBACK_RULE = "F-12-1-2"
 MAX_ALTERNATIVES = 3
-_TWO_HOURS = "2h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,10 @@ class Router:
         self.catalogue = catalogue
         self.rules = rules
         self.units = units
-        self._resolved: dict[tuple[str, str, str | None, str | None], Unit] = {}
+        self._resolved: dict[tuple[str, str | None, str | None, str | None, bool], Unit] = {}
 
-    def route(self, case: Case, *, emergency: bool = False) -> Routing:
-        """Route one case.
-
-        Parameters
-        ----------
-        case
-            The demand as the rules see it.
-        emergency
-            Life or property in danger: the deadline is two hours whatever the leaf says.
-        """
+    def route(self, case: Case) -> Routing:
+        """Route one case: the demand as the rules see it, with one candidate leaf."""
         matches = self.rules.matches(case)
         rule = matches[0]
         lead = self._lead(rule, case)
@@ -65,7 +57,7 @@ class Router:
             co_units=self._co_units(rule, matches[-1], case, lead),
             cc=self._cc(lead, case),
             alternatives=tuple(alternatives),
-            deadline=self._deadline(rule, self.catalogue.by_code[case.leaf], emergency),
+            deadline=self._deadline(rule, self.catalogue.by_code[case.leaf], case),
             rule=rule,
         )
 
@@ -74,18 +66,50 @@ class Router:
         return self._lead(self.rules.first(case), case)
 
     def _lead(self, rule: Rule, case: Case) -> Unit:
-        key = (rule.id, rule.unit_code or rule.unit, case.district, case.town)
+        firm = None if rule.unit_code else self.units.named(rule.unit, case.text, case.district)
+        # Policy questions without a place are for the municipal department.
+        citywide = case.district is None and case.request_type == RequestType.ENQUIRY.value
+        key = (rule.id, firm.code if firm else None, case.district, case.town, citywide)
         unit = self._resolved.get(key)
         if unit is None:
-            unit = self._resolved[key] = self._resolve(rule, case.district, case.town)
+            unit = self._resolved[key] = self.resolve(
+                rule, case.district, case.town, firm=firm, citywide=citywide
+            )
         return unit
 
-    def _resolve(self, rule: Rule, district: str | None, town: str | None) -> Unit:
+    def resolve(
+        self,
+        rule: Rule,
+        district: str | None,
+        town: str | None,
+        *,
+        firm: RegisteredUnit | None = None,
+        citywide: bool = False,
+    ) -> Unit:
+        """Return the unit that the direction of a rule means in a place.
+
+        Parameters
+        ----------
+        rule
+            The rule that won.
+        district, town
+            Where the matter happened, as far as known.
+        firm
+            The enterprise that the text names.
+        citywide
+            Whether the municipal department may answer where the district is unknown.
+        """
         reason = rule.reason
         if rule.unit_code:
             return _as_unit(self.units.by_code[rule.unit_code], rule.id, reason)
-        found = self.units.find(rule.unit, district, town)
+        if firm is not None:
+            return _as_unit(firm, rule.id, f"{reason}；文中写明{firm.short}")
+        found = self.units.find(rule.unit, district, town, citywide=citywide)
         if found is not None:
+            if district is None and citywide and found.level == "city":
+                reason += "；咨询政策而未涉及具体地点，由市级部门答复"
+            elif self.units.has_choice(found):
+                reason += "；文中未写明具体企业，派前请核实"
             return _as_unit(found, rule.id, reason)
         if district is not None:
             fallback = self.units.find(DISTRICT_CLASS, district)
@@ -103,7 +127,9 @@ class Router:
         classes = rule.co_units if rule.co_units is not None else default.co_units or ()
         units: list[Unit] = []
         for unit_class in classes:
-            found = self.units.find(unit_class, case.district, case.town)
+            found = self.units.named(unit_class, case.text, case.district) or self.units.find(
+                unit_class, case.district, case.town
+            )
             unit = (
                 _as_unit(found, rule.id, None)
                 if found is not None
@@ -121,13 +147,16 @@ class Router:
             return ()
         return (_as_unit(district, "F-12-1-1", "派街道（乡镇）的工单同时送区政府督办（第十二条）"),)
 
-    @staticmethod
-    def _deadline(rule: Rule, leaf: Leaf, emergency: bool) -> Deadline:
-        if emergency:
-            return Deadline(_TWO_HOURS, "可能危及生命财产安全，2 小时内处置（《条例》第十三条）")
+    def _deadline(self, rule: Rule, leaf: Leaf, case: Case) -> Deadline:
         tier = rule.limit or leaf.limit
+        winner = self.rules.deadlines.winner(case, tier)
+        if winner is not None:
+            return Deadline(winner.apply(tier), f"{winner.basis}（时限规则 {winner.id}）")
+        if rule.limit and rule.limit != leaf.limit:
+            basis = f"规则 {rule.id} 所定时限（目录为{Tier(leaf.limit).label}）"
+        else:
+            basis = f"目录“{leaf.name}”办理时限"
         source = rule.basis or leaf.basis
-        basis = f"目录“{leaf.name}”办理时限"
         return Deadline(tier, f"{basis}；{source}" if source else f"{basis}（《条例》第十三条）")
 
 

@@ -1,9 +1,9 @@
 """Routing rules: ordered, declarative, first match wins.
 
-A rule says *when* (leaf, place kind, owner, actor, request type, district, town, month, words)
-and *then* (class of unit or one unit, co-units, copies, deadline). The leaf's own direction is the
-last rule of all, so every case ends somewhere. Rules are read from ``taxonomy/rules/*.yaml`` in
-file-name order, and indexed by leaf so that a ticket tries only those that could match.
+A rule says *when* (leaf, place kind, owner, actor, request type, district, town, month, gate,
+words) and *then* (class of unit or one unit, co-units, copies, deadline). The leaf's own direction
+is the last rule of all, so every case ends somewhere. Rules are read from ``taxonomy/rules/*.yaml``
+in file-name order, and indexed by leaf so that a ticket tries only those that could match.
 """
 
 from __future__ import annotations
@@ -13,6 +13,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jiesu_nlp.catalogue.model import Catalogue
+from jiesu_nlp.route.dates import in_force
+from jiesu_nlp.vocabulary import Tier
+
+
+def under(code: str, ancestor: str) -> bool:
+    """Whether a code is another one or stands below it in the catalogue."""
+    return code == ancestor or code.startswith(ancestor + "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,19 @@ class Case:
     district: str | None = None
     town: str | None = None
     month: int | None = None
+    gate: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """All given parts must hold; within a part any value will do. Empty parts do not matter."""
+    """All given parts must hold; within a part any value will do. Empty parts do not matter.
+
+    Of ``not_leaf`` and ``not_words`` none may hold. ``and_words`` is a second group of words, one
+    of which must stand in the text beside one of ``words``.
+    """
 
     leaf: tuple[str, ...] = ()
+    not_leaf: tuple[str, ...] = ()
     kind: tuple[str, ...] = ()
     owner: tuple[str, ...] = ()
     actor: tuple[str, ...] = ()
@@ -42,12 +55,16 @@ class Condition:
     district: tuple[str, ...] = ()
     town: tuple[str, ...] = ()
     month: tuple[int, ...] = ()
+    gate: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    and_words: tuple[str, ...] = ()
     not_words: tuple[str, ...] = ()
 
     def covers_leaf(self, code: str) -> bool:
         """Whether the leaf part admits a leaf code."""
-        return not self.leaf or any(code == c or code.startswith(c + "-") for c in self.leaf)
+        if self.not_leaf and any(under(code, c) for c in self.not_leaf):
+            return False
+        return not self.leaf or any(under(code, c) for c in self.leaf)
 
     def failure(self, case: Case) -> str | None:
         """Name of the first part that does not hold, ``None`` if all do (leaf not looked at)."""
@@ -65,8 +82,12 @@ class Condition:
             return "town"
         if self.month and case.month not in self.month:
             return "month"
+        if self.gate and case.gate not in self.gate:
+            return "gate"
         if self.words and not any(w in case.text for w in self.words):
             return "words"
+        if self.and_words and not any(w in case.text for w in self.and_words):
+            return "and_words"
         if self.not_words and any(w in case.text for w in self.not_words):
             return "not_words"
         return None
@@ -99,6 +120,56 @@ class Attempt:
 
 
 DEFAULT_RULE_PREFIX = "D-"
+_WEEK = Tier.SEVEN_DAYS.hours
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineRule:
+    """A rule on the deadline: sets it, or bounds what the routing rule or the leaf says.
+
+    ``at_least`` gives difficult matters more time; it never loosens what is urgent (2h, 24h).
+    """
+
+    id: str
+    when: Condition
+    basis: str
+    limit: str = ""
+    at_most: str = ""
+    at_least: str = ""
+    valid_from: str = ""
+    valid_to: str = ""
+    file: str = ""
+    line: int = 0
+
+    def apply(self, tier: str) -> str:
+        """Return the tier that this rule makes of another."""
+        if self.limit:
+            return self.limit
+        hours = Tier(tier).hours
+        if self.at_most and Tier(self.at_most).hours < hours:
+            return self.at_most
+        if self.at_least and _WEEK <= hours < Tier(self.at_least).hours:
+            return self.at_least
+        return tier
+
+
+class DeadlineBook:
+    """All rules on deadlines in force; the first that holds and changes something wins."""
+
+    def __init__(self, rules: Sequence[DeadlineRule], on: str | None = None) -> None:
+        self.rules = tuple(rules)
+        self._live = tuple(r for r in self.rules if in_force(r.valid_from, r.valid_to, on))
+
+    def winner(self, case: Case, tier: str) -> DeadlineRule | None:
+        """Return the rule that sets the deadline of a case, ``None`` if the tier stays."""
+        for rule in self._live:
+            if (
+                (rule.limit or rule.apply(tier) != tier)
+                and rule.when.covers_leaf(case.leaf)
+                and rule.when.failure(case) is None
+            ):
+                return rule
+        return None
 
 
 class RuleSet:
@@ -110,11 +181,24 @@ class RuleSet:
         In order of precedence.
     catalogue
         Supplies the last rule of every leaf: its own direction, ``D-<code>``.
+    deadlines
+        Rules on the deadline, in order of precedence.
+    on
+        ISO date: rules not in force on it are kept but never fire. Today by default.
     """
 
-    def __init__(self, rules: Sequence[Rule], catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        catalogue: Catalogue,
+        *,
+        deadlines: Sequence[DeadlineRule] = (),
+        on: str | None = None,
+    ) -> None:
         self.rules = tuple(rules)
+        self.deadlines = DeadlineBook(deadlines, on)
         self.by_id: dict[str, Rule] = {r.id: r for r in self.rules}
+        live = [r for r in self.rules if in_force(r.valid_from, r.valid_to, on)]
         self._by_leaf: dict[str, tuple[Rule, ...]] = {}
         for leaf in catalogue.leaves:
             default = Rule(
@@ -128,7 +212,7 @@ class RuleSet:
             )
             self.by_id[default.id] = default
             self._by_leaf[leaf.code] = (
-                *(r for r in self.rules if r.when.covers_leaf(leaf.code)),
+                *(r for r in live if r.when.covers_leaf(leaf.code)),
                 default,
             )
 
@@ -148,23 +232,35 @@ class RuleSet:
         """Every rule tried for a case with the reason it failed, for ``--explain``."""
         return [Attempt(r, r.when.failure(case)) for r in self._by_leaf[case.leaf]]
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain rows for a bundle (defaults are rebuilt from the catalogue)."""
-        return [asdict(rule) for rule in self.rules]
+        return {
+            "rules": [asdict(rule) for rule in self.rules],
+            "deadlines": [asdict(rule) for rule in self.deadlines.rules],
+        }
 
     @classmethod
-    def from_json(cls, rows: Iterable[Mapping[str, Any]], catalogue: Catalogue) -> RuleSet:
-        """Rebuild from :meth:`to_json`."""
+    def from_json(
+        cls, data: Mapping[str, Any], catalogue: Catalogue, on: str | None = None
+    ) -> RuleSet:
+        """Rebuild from :meth:`to_json`; rules that expired since the bundle was built stay out."""
         rules = []
-        for row in rows:
+        for row in data["rules"]:
             values = dict(row)
-            when = {k: tuple(v) for k, v in values.pop("when").items()}
             co_units = values.pop("co_units")
             rules.append(
                 Rule(
-                    when=Condition(**when),
+                    when=condition_of(values.pop("when")),
                     co_units=None if co_units is None else tuple(co_units),
                     **values,
                 )
             )
-        return cls(rules, catalogue)
+        deadlines = [
+            DeadlineRule(**{**row, "when": condition_of(row["when"])}) for row in data["deadlines"]
+        ]
+        return cls(rules, catalogue, deadlines=deadlines, on=on)
+
+
+def condition_of(parts: Mapping[str, Iterable[Any]]) -> Condition:
+    """Rebuild a condition from plain lists."""
+    return Condition(**{name: tuple(values) for name, values in parts.items()})

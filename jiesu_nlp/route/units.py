@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from jiesu_nlp.errors import DataError
+from jiesu_nlp.route.dates import in_force, iso_date
 from jiesu_nlp.tables import Row, read_table
+from jiesu_nlp.text.matcher import WordMatcher
 from jiesu_nlp.vocabulary import UNIT_CLASS_SET
 
 _COLUMNS = "code name short class level parent area aliases valid_from valid_to"
 UNIT_COLUMNS = tuple(_COLUMNS.split())
+_COMMUNITY = ("社区", "居委会", "居民委员会", "村委会", "村民委员会", "村")
 LEVELS = ("city", "district", "town", "enterprise", "none")
 WHOLE_CITY = "*"
 TOWN_CLASS = "街道乡镇"
 DISTRICT_CLASS = "区政府"
+RULE_ONLY = "@"
+"""An area that starts with it is served only where a rule names the unit by its code."""
+LOCAL_LEVELS = frozenset(("district", "town"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,7 @@ class RegisteredUnit:
     """One unit that can receive an order.
 
     ``area`` lists the names it serves: ``*`` for the whole city, ``朝阳区`` for a district,
-    ``朝阳区/望京街道`` for a town.
+    ``朝阳区/望京街道`` for a town, ``@西站地区`` for a special area that only rules know.
     """
 
     code: str
@@ -40,25 +46,64 @@ class RegisteredUnit:
 
 
 class UnitRegistry:
-    """Units by code and by (class, area); answers "which unit of this class serves this place"."""
+    """Units by code and by (class, area); answers "which unit of this class serves this place".
 
-    def __init__(self, units: Iterable[RegisteredUnit]) -> None:
+    Parameters
+    ----------
+    units
+        All units, also those of the past and of the future.
+    on
+        ISO date; units not in force on it are known by code but never found. Today by default.
+    """
+
+    def __init__(self, units: Iterable[RegisteredUnit], on: str | None = None) -> None:
         self.units = tuple(units)
         self.by_code: Mapping[str, RegisteredUnit] = {u.code: u for u in self.units}
         self._by_area: dict[tuple[str, str], RegisteredUnit] = {}
+        local: set[str] = set()
+        firms: dict[str, dict[str, list[RegisteredUnit]]] = {}
         for unit in self.units:
+            if not in_force(unit.valid_from, unit.valid_to, on):
+                continue
             for area in unit.area:
                 self._by_area.setdefault((unit.unit_class, area), unit)
+            if unit.level in LOCAL_LEVELS:
+                local.add(unit.unit_class)
+            if unit.level == "enterprise" and not unit.area[0].startswith(RULE_ONLY):
+                words = firms.setdefault(unit.unit_class, {})
+                for word in (unit.name, unit.short, *unit.aliases):
+                    words.setdefault(word, []).append(unit)
+        self._local = frozenset(local)
+        citywide: dict[str, int] = {}
+        for unit in self.units:
+            if unit.level == "enterprise" and WHOLE_CITY in unit.area:
+                citywide[unit.unit_class] = citywide.get(unit.unit_class, 0) + 1
+        self._defaults = frozenset(
+            u.code
+            for u in self._by_area.values()
+            if u.level == "enterprise" and citywide.get(u.unit_class, 0) > 1
+        )
+        self._firms = {
+            cls: (WordMatcher(words), tuple(tuple(found) for found in words.values()))
+            for cls, words in firms.items()
+            if len({u.code for units_ in words.values() for u in units_}) > 1
+        }
 
     def __len__(self) -> int:
         return len(self.units)
 
     def find(
-        self, unit_class: str, district: str | None = None, town: str | None = None
+        self,
+        unit_class: str,
+        district: str | None = None,
+        town: str | None = None,
+        *,
+        citywide: bool = False,
     ) -> RegisteredUnit | None:
         """Return the unit of a class that serves a place, the nearest first.
 
-        A class whose units exist only per district or town has no answer without one.
+        A class that has units per district or town has no answer without one (the operator asks
+        for the place), unless ``citywide`` says that the municipal department may answer.
         """
         if district is not None:
             if town is not None:
@@ -68,7 +113,30 @@ class UnitRegistry:
             unit = self._by_area.get((unit_class, district))
             if unit is not None:
                 return unit
+        elif unit_class in self._local and not citywide:
+            return None
         return self._by_area.get((unit_class, WHOLE_CITY))
+
+    def named(
+        self, unit_class: str, text: str, district: str | None = None
+    ) -> RegisteredUnit | None:
+        """Return the enterprise of a class that a text names (京港地铁, 10086), if there is one.
+
+        Of several the first named wins; a firm that does not serve the district is passed over.
+        """
+        known = self._firms.get(unit_class)
+        if known is None:
+            return None
+        matcher, owners = known
+        for word, _, _ in matcher.find(text):
+            for unit in owners[word]:
+                if district is None or WHOLE_CITY in unit.area or district in unit.area:
+                    return unit
+        return None
+
+    def has_choice(self, unit: RegisteredUnit) -> bool:
+        """Whether other firms of the same class serve the same area, so that this is a default."""
+        return unit.code in self._defaults
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return plain rows for a bundle."""
@@ -91,6 +159,17 @@ def _unit(row: Row) -> RegisteredUnit:
         raise row.error(f"不认识的单位类别“{row['class']}”", "class", "见术语表的单位类别")
     if row["level"] not in LEVELS:
         raise row.error(f"不认识的层级“{row['level']}”", "level", f"可用：{'、'.join(LEVELS)}")
+    dates = {}
+    for column in ("valid_from", "valid_to"):
+        if row[column] and iso_date(row[column]) is None:
+            raise row.error(f"不是日期“{row[column]}”", column, "写成 2026-01-31；不知道就留空")
+        dates[column] = row[column]
+    if row["valid_from"] and row["valid_to"] and row["valid_from"] > row["valid_to"]:
+        raise row.error("起始日晚于终止日", "valid_from", "核对两个日期")
+    if row["class"] == TOWN_CLASS and row["name"].endswith(_COMMUNITY):
+        raise row.error(
+            f"“{row['name']}”是社区（村），不能作为承办单位（《条例》第十七条）", "name", "删去该行"
+        )
     return RegisteredUnit(
         code=row["code"],
         name=row["name"],
@@ -100,8 +179,7 @@ def _unit(row: Row) -> RegisteredUnit:
         parent=row["parent"],
         area=row.many("area"),
         aliases=row.many("aliases"),
-        valid_from=row["valid_from"],
-        valid_to=row["valid_to"],
+        **dates,
     )
 
 

@@ -1,0 +1,83 @@
+"""Run the service under uvicorn until SIGTERM or SIGINT; what is under way is finished first."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import uvicorn
+
+from jiesu_nlp.cli.console import note, out
+from jiesu_nlp.errors import UsageError
+from service.access import Role
+from service.app import create_app
+from service.core import Service, open_service
+from service.passwords import new_password
+from service.settings import Settings, database_url, read_settings
+from service.store.engine import migrate
+
+_DRAIN_SECONDS = 15
+
+
+def run(*, demo: bool, host: str, port: int) -> None:
+    """Serve; ``demo`` prepares a store, an account and tickets of its own."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with tempfile.TemporaryDirectory(prefix="jiesu-demo-") as folder:
+        settings = _demo_settings(Path(folder)) if demo else read_settings()
+        service = open_service(settings)
+        if demo:
+            _prepare_demo(service, host, port)
+        else:
+            note(f"派单台 http://{host}:{port}/  存储 {_shown(service)}  模型 {service.models.active.name}")
+        config = uvicorn.Config(
+            create_app(service),
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+            timeout_keep_alive=30,
+            proxy_headers=True,
+            forwarded_allow_ips=os.environ.get("JIESU_PROXY", "127.0.0.1"),
+        )
+        server = uvicorn.Server(config)
+        server.run()
+        if not server.started:
+            raise UsageError(f"无法监听 {host}:{port}；端口可能被占用，用 --port 换一个")
+
+
+def _shown(service: Service) -> str:
+    return service.engine.url.render_as_string(hide_password=True)
+
+
+def _demo_settings(folder: Path) -> Settings:
+    return Settings(
+        data=folder,
+        database_url=database_url(folder, {}),
+        secret=secrets.token_hex(32),
+        secure_cookies=False,
+        demo=True,
+    )
+
+
+def _prepare_demo(service: Service, host: str, port: int) -> None:
+    from service.demo_tickets import DEMO_TICKETS  # noqa: PLC0415
+    from service.intake import store_tickets  # noqa: PLC0415
+
+    migrate(service.engine)
+    password = new_password()
+    service.access.add_account("demo", Role.ADMIN, password)
+    key = service.access.add_key("demo", Role.ENGINEER)
+    store_tickets(
+        service.engine, replace(service.settings), service.models.active.dispatcher, DEMO_TICKETS
+    )
+    shown = "127.0.0.1" if host == "0.0.0.0" else host
+    out.print(f"派单台   [bold]http://{shown}:{port}/[/]")
+    out.print(f"用户     [bold]demo[/]   一次性口令 [bold]{password}[/]")
+    out.print(f"接口密钥 {key}", soft_wrap=True)
+    note("试用数据只在本次运行期间存在。按 Ctrl+C 结束。")

@@ -1,0 +1,1 @@
+"""The memory of decisions: tables, migrations, the writer with its spool, queries, exports."""

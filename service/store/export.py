@@ -1,0 +1,128 @@
+"""Decisions as labelled tickets: the columns that ``jiesu train`` reads; and the end of old records.
+
+The label of a demand is its last acceptance or change, unless it was returned after that.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Engine, delete, select
+
+from service.store.tables import audit, decision, session, shadow, suggestion
+
+COLUMNS = ("text", "code", "unit", "created_at", "weight", "source")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PAGE = 5000
+
+
+def labelled(engine: Engine, *, since: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield one row of :data:`COLUMNS` per decided demand, oldest ticket first."""
+    query = (
+        select(
+            suggestion.c.id, suggestion.c.text, suggestion.c.created_at, suggestion.c.received_at,
+            suggestion.c.answer, decision.c.demand, decision.c.kind, decision.c.code,
+            decision.c.unit,
+        )
+        .join(decision, decision.c.suggestion_id == suggestion.c.id)
+        .order_by(suggestion.c.created_at, suggestion.c.id, decision.c.demand, decision.c.created_at)
+        .execution_options(yield_per=_PAGE)
+    )
+    if since:
+        query = query.where(suggestion.c.created_at >= since)
+    last: Any = None
+    with engine.connect() as c:
+        for row in c.execute(query):
+            if last is not None and (row.id, row.demand) != (last.id, last.demand):
+                yield from _label(last)
+            last = row
+        if last is not None:
+            yield from _label(last)
+
+
+def _label(row: Any) -> Iterator[dict[str, Any]]:
+    if row.kind == "returned" or row.code is None:
+        return
+    demands = json.loads(row.answer)["demands"]
+    text = row.text
+    if len(demands) > 1 and row.demand < len(demands):
+        start, end = demands[row.demand]["span"]
+        text = text[start:end]
+    yield {
+        "text": text,
+        "code": row.code,
+        "unit": row.unit,
+        "created_at": row.received_at or row.created_at,
+        "weight": 1.0,
+        "source": f"decision:{row.kind}",
+    }
+
+
+def to_csv(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield CSV with a mark of UTF-8; a cell that a spreadsheet would run gets an apostrophe."""
+    yield b"\xef\xbb\xbf"
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_harmless(row[c]) for c in COLUMNS])
+        if buffer.tell() > 65536:
+            yield buffer.getvalue().encode()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue().encode()
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return value
+
+
+def to_parquet(rows: Iterator[dict[str, Any]]) -> bytes:
+    """Return a Parquet file; texts are exact."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    schema = pa.schema(
+        [(c, pa.float64() if c == "weight" else pa.string()) for c in COLUMNS]
+    )
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        page: list[dict[str, Any]] = []
+        for row in rows:
+            page.append(row)
+            if len(page) >= _PAGE:
+                writer.write_table(pa.Table.from_pylist(page, schema))
+                page = []
+        if page:
+            writer.write_table(pa.Table.from_pylist(page, schema))
+    return sink.getvalue()
+
+
+def purge(engine: Engine, before: str, *, with_decisions: bool = False) -> dict[str, int]:
+    """Delete what is older than a stamp; return how many rows of each table.
+
+    Decided tickets are labels and stay unless ``with_decisions``; audit lines stay with them.
+    """
+    gone: dict[str, int] = {}
+    with engine.begin() as c:
+        old = select(suggestion.c.id).where(suggestion.c.created_at < before)
+        if with_decisions:
+            gone["decision"] = c.execute(
+                delete(decision).where(decision.c.suggestion_id.in_(old))
+            ).rowcount
+            gone["audit"] = c.execute(delete(audit).where(audit.c.created_at < before)).rowcount
+        gone["shadow"] = c.execute(delete(shadow).where(shadow.c.created_at < before)).rowcount
+        decided = select(decision.c.suggestion_id)
+        gone["suggestion"] = c.execute(
+            delete(suggestion)
+            .where(suggestion.c.created_at < before)
+            .where(suggestion.c.id.not_in(decided))
+        ).rowcount
+        c.execute(delete(session).where(session.c.expires_at < before))
+    return gone

@@ -1,0 +1,220 @@
+"""Tickets whose label is probably wrong: confident learning (Northcutt et al. 2021).
+
+A ticket is suspect if the model, which never saw it, is at least as sure of another leaf as it
+usually is of tickets that bear that leaf's label. Suspects are ranked by the margin between that
+leaf and the given one. Only the best twenty leaves of each ticket are kept: enough, since a leaf
+beyond them is never confident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from openpyxl import Workbook
+from openpyxl.styles import Alignment, Font
+from openpyxl.worksheet.datavalidation import DataValidation
+
+from jiesu_nlp.catalogue import Catalogue
+from jiesu_nlp.errors import DataError
+from jiesu_nlp.files import replace_file
+from jiesu_nlp.locate.xlsx import xlsx_rows
+from jiesu_nlp.text.redact import redact
+from training.scoring import Scored
+from training.tickets import LabelledTicket
+
+KEEP, CHANGE, OTHER, DROP = "标签正确", "改为建议", "改为其他", "剔除"
+VERDICTS = (KEEP, CHANGE, OTHER, DROP)
+_HEADER = (
+    "指纹",
+    "诉求（已脱敏）",
+    "现标签",
+    "现细项",
+    "建议标签",
+    "建议细项",
+    "疑似程度",
+    "结论",
+    "正确编码",
+)
+_WIDTHS = (14, 70, 12, 24, 12, 24, 10, 12, 12)
+Report = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A ticket whose label is probably wrong.
+
+    ``margin`` is the probability of the leaf the model prefers less that of the label, -1 to 1.
+    ``confident`` tells that the preferred leaf reached its own usual confidence.
+    """
+
+    ticket: LabelledTicket
+    label: int
+    better: int
+    margin: float
+    confident: bool
+
+    def to_json(self, catalogue: Catalogue) -> dict[str, Any]:
+        """Return plain values with the redacted text."""
+        a, b = catalogue.leaves[self.label], catalogue.leaves[self.better]
+        return {
+            "label": a.code,
+            "label_name": a.name,
+            "better": b.code,
+            "better_name": b.name,
+            "margin": round(self.margin, 4),
+            "text": " ".join(redact(self.ticket.text).split())[:120],
+            "where": self.ticket.where,
+        }
+
+
+def fingerprint(text: str) -> str:
+    """Return a short stable mark of a text, to find the ticket again without showing it."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def suspects(scored: Scored) -> list[Suspect]:
+    """Rank the tickets whose label is probably wrong, most probable first."""
+    n = len(scored)
+    if not n:
+        return []
+    leaves = int(max(scored.top.max(), scored.truth.max())) + 1
+    count = np.bincount(scored.truth, minlength=leaves)
+    total = np.bincount(scored.truth, weights=scored.p_label, minlength=leaves)
+    # Leaves with few tickets borrow the overall mean: one ticket is no usual confidence.
+    prior = float(scored.p_label.mean())
+    usual = (total + 2 * prior) / (count + 2)
+    found = []
+    for i in range(n):
+        ticket = scored.tickets[i]
+        if scored.rank[i] == 1:
+            continue
+        better = int(scored.top[i, 0])
+        p = float(scored.top_p[i, 0])
+        confident = p >= usual[better]
+        margin = p - float(scored.p_label[i])
+        if margin > 0:
+            found.append(Suspect(ticket, int(scored.truth[i]), better, margin, bool(confident)))
+    return sorted(found, key=lambda s: (not s.confident, -s.margin, s.ticket.where))
+
+
+def export_suspects(found: Sequence[Suspect], catalogue: Catalogue, path: Path) -> None:
+    """Write the suspects as a workbook in which people enter their verdicts."""
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "疑似错标"
+    sheet.append(_HEADER)
+    for suspect in found:
+        a, b = catalogue.leaves[suspect.label], catalogue.leaves[suspect.better]
+        text = redact(suspect.ticket.text)
+        sheet.append(
+            (
+                fingerprint(suspect.ticket.text),
+                # A leading = would be taken for a formula.
+                f" {text}" if text[:1] in "=+-@" else text,
+                a.code,
+                a.name,
+                b.code,
+                b.name,
+                round(suspect.margin, 3),
+                "",
+                "",
+            )
+        )
+    for i, width in enumerate(_WIDTHS):
+        sheet.column_dimensions[chr(65 + i)].width = width
+    for cell in sheet[1]:
+        cell.font = Font(bold=True)
+    for row in sheet.iter_rows(min_row=2, min_col=2, max_col=2):
+        row[0].alignment = Alignment(wrap_text=True, vertical="top")
+    choice = DataValidation(type="list", formula1=f'"{",".join(VERDICTS)}"', allow_blank=True)
+    sheet.add_data_validation(choice)
+    choice.add(f"H2:H{max(len(found) + 1, 2)}")
+    sheet.freeze_panes = "A2"
+    data = BytesIO()
+    book.save(data)
+    replace_file(path, data.getvalue())
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person decided about one suspect; ``code`` is the right leaf, ``None`` to drop."""
+
+    fingerprint: str
+    label: str
+    code: str | None
+
+
+def read_verdicts(path: Path, catalogue: Catalogue) -> list[Verdict]:
+    """Read the workbook back; rows without a verdict are left out.
+
+    Raises
+    ------
+    DataError
+        Naming the row whose verdict cannot be understood.
+    """
+    header: list[str] | None = None
+    found = []
+    for number, cells in enumerate(xlsx_rows(path), start=1):
+        if header is None:
+            header = [c.strip() for c in cells]
+            missing = [
+                name for name in ("指纹", "现标签", "建议标签", "结论") if name not in header
+            ]
+            if missing:
+                raise DataError(
+                    f"缺少列：{'、'.join(missing)}", path=path, remedy="用 jiesu audit 导出的表填写"
+                )
+            continue
+        row = dict(zip(header, (c.strip() for c in cells), strict=False))
+        verdict = row.get("结论", "")
+        if not verdict:
+            continue
+        code: str | None
+        if verdict == KEEP:
+            code = row["现标签"]
+        elif verdict == CHANGE:
+            code = row["建议标签"]
+        elif verdict == OTHER:
+            code = row.get("正确编码", "")
+        elif verdict == DROP:
+            code = None
+        else:
+            raise DataError(
+                f"不认识的结论“{verdict}”",
+                path=path,
+                line=number,
+                field="结论",
+                remedy=f"填 {'、'.join(VERDICTS)} 之一",
+            )
+        if code is not None and code not in catalogue.by_code:
+            raise DataError(
+                f"目录里没有编码“{code}”",
+                path=path,
+                line=number,
+                field="正确编码",
+                remedy="填现行细项编码",
+            )
+        found.append(Verdict(row["指纹"], row["现标签"], code))
+    return found
+
+
+def apply_verdicts(
+    tickets: Iterable[LabelledTicket], verdicts: Sequence[Verdict]
+) -> Iterator[tuple[LabelledTicket | None, bool]]:
+    """Yield every ticket as it stands after the verdicts (``None`` if dropped), and if it changed."""
+    by_key = {(v.fingerprint, v.label): v for v in verdicts}
+    for ticket in tickets:
+        verdict = by_key.get((fingerprint(ticket.text), ticket.code))
+        if verdict is None:
+            yield ticket, False
+        elif verdict.code is None:
+            yield None, True
+        else:
+            yield replace(ticket, codes=(verdict.code,)), verdict.code != ticket.code

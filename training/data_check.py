@@ -1,0 +1,304 @@
+"""Look a data file over before anyone trains on it: what is wrong, how often, and where.
+
+One pass in bounded memory: of every usable row only twelve bytes stay (a hash of its text and its
+leaf). Near-duplicates, which need all texts, are looked for up to a stated number of rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jiesu_nlp.errors import UsageError
+from jiesu_nlp.text.redact import find_personal_data, redact
+from training.labels import LabelBook
+from training.near_duplicates import duplicate_groups
+from training.run_record import text_hash, text_hashes
+from training.tickets import LabelledTicket, Rejected, data_files, read_tickets
+
+_EXAMPLES = 3
+_EXAMPLE_LENGTH = 60
+NEAR_DUPLICATE_ROWS = 300_000
+# Beyond so many rows personal data is looked for in every fiftieth only.
+_ALL_PERSONAL = 100_000
+_STRIDE = 50
+_SHORT, _LONG = 6, 2000
+_SNIFFED = 1 << 20
+_RARE = 10
+Report = Callable[[int], None]
+
+
+@dataclass
+class Problem:
+    """One kind of problem: how many rows have it, and a few of them (redacted)."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, example: str) -> None:
+        """Count one more row; keep the first few as examples."""
+        self.count += 1
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(example)
+
+
+@dataclass
+class DataReport:
+    """What :func:`check_data` found.
+
+    ``rejected`` holds the rows that cannot be used, by reason; ``doubts`` what a person should
+    look at though the rows can be used.
+    """
+
+    rows: int = 0
+    usable: int = 0
+    encodings: dict[str, str] = field(default_factory=dict)
+    rejected: dict[str, Problem] = field(default_factory=dict)
+    doubts: dict[str, Problem] = field(default_factory=dict)
+    personal: Counter[str] = field(default_factory=Counter)
+    personal_checked: int = 0
+    lengths: dict[str, int] = field(default_factory=dict)
+    retired: dict[str, int] = field(default_factory=dict)
+    classes: list[tuple[str, str, int]] = field(default_factory=list)
+    leaves_with_tickets: int = 0
+    leaves_rare: int = 0
+    leaves: int = 0
+    most_common: list[tuple[str, str, int]] = field(default_factory=list)
+    first: str | None = None
+    last: str | None = None
+    undated: int = 0
+    with_unit: int = 0
+    near_duplicates_checked: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+
+        def problems(found: Mapping[str, Problem]) -> dict[str, Any]:
+            return {k: {"count": p.count, "examples": p.examples} for k, p in found.items()}
+
+        return {
+            **{k: v for k, v in vars(self).items() if k not in ("rejected", "doubts")},
+            "rejected": problems(self.rejected),
+            "doubts": problems(self.doubts),
+        }
+
+
+def check_data(
+    paths: Sequence[Path],
+    labels: LabelBook,
+    *,
+    columns: Mapping[str, str] | None = None,
+    against: Sequence[Path] = (),
+    rejected_to: Path | None = None,
+    report: Report = lambda rows: None,
+) -> DataReport:
+    """Check labelled tickets.
+
+    Parameters
+    ----------
+    against
+        Other data (such as what a model was trained on) whose tickets must not occur here.
+    rejected_to
+        Where to write the unusable rows (redacted, JSONL).
+    report
+        Called with the number of rows read.
+    """
+    found = DataReport(leaves=len(labels.catalogue))
+    for path in paths:
+        for file in data_files(path):
+            found.encodings[file.name] = encoding_of(file)
+    hashes, leaves = array("Q"), array("l")
+    texts: list[str] = []
+    lengths: Counter[int] = Counter()
+    per_leaf: Counter[int] = Counter()
+    other = _hashes_of(against, labels, columns)
+    said = text_hashes(say for leaf in labels.catalogue.leaves for say in leaf.says)
+    with _rejected_rows(rejected_to) as write:
+        for item in read_tickets(paths, labels, columns=columns):
+            found.rows += 1
+            if found.rows % 1000 == 0:
+                report(found.rows)
+            if isinstance(item, Rejected):
+                example = f"{item.where}：{item.detail}"
+                found.rejected.setdefault(item.reason, Problem()).add(example)
+                write(item)
+                continue
+            _look_at(item, found)
+            hashes.append(text_hash(item.text))
+            row = labels.catalogue.index[item.code]
+            leaves.append(row)
+            per_leaf[row] += 1
+            lengths[min(len(item.text), 10_000)] += 1
+            if len(texts) <= NEAR_DUPLICATE_ROWS:
+                texts.append(item.text)
+    report(found.rows)
+    found.usable = len(hashes)
+    found.retired = dict(labels.retired.most_common())
+    _repeated(found, np.array(hashes, np.uint64), np.array(leaves), texts, labels)
+    own = np.array(hashes, np.uint64)
+    for name, known in (("与对照数据重复（泄漏）", other), ("与目录例句相同（泄漏）", said)):
+        hits = np.flatnonzero(np.isin(own, known))
+        if len(hits):
+            problem = Problem(len(hits))
+            problem.examples = [_short(texts[i]) for i in hits[:_EXAMPLES] if i < len(texts)]
+            found.doubts[name] = problem
+    _distribution(found, labels, per_leaf, lengths)
+    return found
+
+
+def encoding_of(path: Path) -> str:
+    """Name the encoding of a text file, judged by its first megabyte."""
+    if path.suffix.lower() in (".xlsx", ".parquet", ".arrow"):
+        return path.suffix[1:].lower()
+    with path.open("rb") as stream:
+        head = stream.read(_SNIFFED)
+        whole = not stream.read(1)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "UTF-16"
+    if not whole:
+        head = head[: head.rfind(b"\n") + 1] or head
+    for name, codec in (("UTF-8", "utf-8"), ("GB18030", "gb18030")):
+        try:
+            head.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        bom = "（带标记）" if head.startswith(b"\xef\xbb\xbf") else ""
+        return name + bom
+    return "混杂或无法识别"
+
+
+def _look_at(ticket: LabelledTicket, found: DataReport) -> None:
+    text = ticket.text
+    if len(text) < _SHORT:
+        found.doubts.setdefault(f"不足 {_SHORT} 字", Problem()).add(_at(ticket))
+    if len(text) > _LONG:
+        found.doubts.setdefault(f"超过 {_LONG} 字", Problem()).add(_at(ticket))
+    if "\ufffd" in text:
+        found.doubts.setdefault("含乱码（\ufffd）", Problem()).add(_at(ticket))
+    if found.personal_checked < _ALL_PERSONAL or found.rows % _STRIDE == 0:
+        found.personal_checked += 1
+        kinds = {str(p.kind) for p in find_personal_data(text)}
+        found.personal.update(kinds)
+        if kinds:
+            found.doubts.setdefault("含个人信息", Problem()).add(_at(ticket))
+    if ticket.created_at is None:
+        found.undated += 1
+    else:
+        found.first = min(found.first or ticket.created_at, ticket.created_at)
+        found.last = max(found.last or ticket.created_at, ticket.created_at)
+    found.with_unit += bool(ticket.units)
+
+
+def _at(ticket: LabelledTicket) -> str:
+    return f"{ticket.where}：{_short(ticket.text)}"
+
+
+def _short(text: str) -> str:
+    plain = " ".join(redact(text).split())
+    return plain[:_EXAMPLE_LENGTH] + ("…" if len(plain) > _EXAMPLE_LENGTH else "")
+
+
+def _hashes_of(
+    paths: Sequence[Path], labels: LabelBook, columns: Mapping[str, str] | None
+) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    tickets = read_tickets(paths, labels, columns=columns)
+    return text_hashes(t.text for t in tickets if isinstance(t, LabelledTicket))
+
+
+def _repeated(
+    found: DataReport, hashes: Any, leaves: Any, texts: list[str], labels: LabelBook
+) -> None:
+    """Count exact repeats and conflicting labels, then near ones."""
+    codes = labels.catalogue.codes
+    order = np.argsort(hashes, kind="stable")
+    same = hashes[order][1:] == hashes[order][:-1]
+    if same.any():
+        repeats = Problem(int(same.sum()))
+        conflict = leaves[order][1:] != leaves[order][:-1]
+        clashes = Problem(int((same & conflict).sum()))
+        for problem, at in ((repeats, same), (clashes, same & conflict)):
+            for i in np.flatnonzero(at)[:_EXAMPLES]:
+                first, second = sorted((int(order[i]), int(order[i + 1])))
+                if second < len(texts):
+                    both = f"{codes[leaves[first]]} 与 {codes[leaves[second]]}"
+                    problem.examples.append(f"{both}：{_short(texts[second])}")
+        found.doubts["诉求完全相同"] = repeats
+        if clashes.count:
+            found.doubts["诉求相同而编码不同"] = clashes
+    if len(texts) > NEAR_DUPLICATE_ROWS:
+        found.near_duplicates_checked = False
+        return
+    groups = duplicate_groups(texts)
+    order = np.argsort(groups, kind="stable")
+    near = (groups[order][1:] == groups[order][:-1]) & (hashes[order][1:] != hashes[order][:-1])
+    if near.any():
+        problem = Problem(int(near.sum()))
+        problem.examples = [
+            f"{_short(texts[order[i]])} ｜ {_short(texts[order[i + 1]])}"
+            for i in np.flatnonzero(near)[:_EXAMPLES]
+        ]
+        found.doubts["诉求近似"] = problem
+        clash = near & (leaves[order][1:] != leaves[order][:-1])
+        if clash.any():
+            problem = Problem(int(clash.sum()))
+            problem.examples = [
+                f"{codes[leaves[order[i]]]} 与 {codes[leaves[order[i + 1]]]}：{_short(texts[order[i]])}"
+                for i in np.flatnonzero(clash)[:_EXAMPLES]
+            ]
+            found.doubts["诉求近似而编码不同"] = problem
+
+
+def _distribution(
+    found: DataReport, labels: LabelBook, per_leaf: Counter[int], lengths: Counter[int]
+) -> None:
+    catalogue = labels.catalogue
+    found.leaves_with_tickets = len(per_leaf)
+    found.leaves_rare = sum(n < _RARE for n in per_leaf.values())
+    by_class: Counter[str] = Counter()
+    for row, n in per_leaf.items():
+        by_class[catalogue.leaves[row].class_code] += n
+    found.classes = [(c.code, c.name, by_class[c.code]) for c in catalogue.classes]
+    found.most_common = [
+        (catalogue.codes[row], catalogue.leaves[row].name, n) for row, n in per_leaf.most_common(10)
+    ]
+    total, so_far = lengths.total(), 0
+    marks = {"最短": 0.0, "中位": 0.5, "九成": 0.9, "最长": 1.0}
+    for length in sorted(lengths):
+        so_far += lengths[length]
+        for name, share in marks.items():
+            if name not in found.lengths and so_far >= share * total:
+                found.lengths[name] = length
+
+
+@contextmanager
+def _rejected_rows(path: Path | None) -> Iterator[Callable[[Rejected], None]]:
+    """Open the side file of unusable rows; it is whole or absent."""
+    if path is None:
+        yield lambda item: None
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+
+            def write(item: Rejected) -> None:
+                row = {k: redact(v) if isinstance(v, str) else v for k, v in item.row.items()}
+                line = {"where": item.where, "reason": item.reason, "detail": item.detail}
+                stream.write(
+                    json.dumps({**line, "row": row}, ensure_ascii=False, default=str) + "\n"
+                )
+
+            yield write
+        temporary.replace(path)
+    except OSError as fault:
+        raise UsageError(f"写 {path} 失败：{fault.strerror or fault}；没有留下半截文件") from fault
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""The model card of a trained bundle, in Chinese Markdown, made of its record and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from training.evaluate import NAMES
+from training.report import figure
+
+
+def model_card(
+    name: str, record: Mapping[str, Any], overall: Mapping[str, Mapping[str, Any]] | None
+) -> str:
+    """Write the card.
+
+    Parameters
+    ----------
+    record
+        The run record, see :func:`training.train.train`.
+    overall
+        Figures on the held-out tickets; ``None`` if none were held out.
+    """
+    split = record["split"]
+    lines = [
+        f"# 模型卡：{name}",
+        "",
+        "由训练过程自动生成，请勿手改。",
+        "",
+        "## 用途与限度",
+        "",
+        "* 用途：为 12345 诉求给出类目、承办单位、时限与把握，供派单员参考；不替人作决定，不据此丢弃诉求。",
+        f"* 目录：{record['versions']['catalogue']}，{record['leaves']} 个细项，"
+        f"其中 {record['leaves_with_tickets']} 个有训练工单；其余细项只靠目录里的名称、定义与例句。",
+        "* 限度：学的是历史派单，历史上的错派与偏差也会学到；目录、单位或规则改动后应重新训练并评测。",
+        "* 没有用到市民的姓名、电话、身份等特征；词表只存字对的散列，不存原文。",
+        "",
+        "## 数据",
+        "",
+        f"* 文件：{'、'.join(f['file'] for f in record['data'])}",
+        f"* 数据指纹（SHA-256）：`{record['data_hash']}`",
+        f"* 共 {record['rows']} 行，可用 {record['usable']} 件"
+        + (
+            "，不能用的："
+            + "、".join(f"{reason} {n} 行" for reason, n in record["rejected"].items())
+            if record["rejected"]
+            else ""
+        ),
+        f"* 划分：训练 {split['train']}、校准 {split['calibrate']}、评测 {split['test']} 件；"
+        + (
+            f"按时间（校准自 {split['calibrate_from'] or '—'}，评测自 {split['test_from'] or '—'}）"
+            if split["by_time"]
+            else "工单没有时间，随机划分"
+        )
+        + f"；近似重复的工单不跨部分（{split['repeated']} 件有重复）",
+    ]
+    if record["retired"]:
+        lines.append(f"* 退役编码已换算：{sum(record['retired'].values())} 件")
+    lines += [
+        "",
+        "## 训练",
+        "",
+        f"* 方法：{record['architecture']}；词表 {record['vocabulary']} 个字与字对；"
+        f"温度 {record['temperature']}",
+        f"* 校准：{record['calibrated_on']}",
+        f"* 参数：{'，'.join(f'{k}={v}' for k, v in record['recipe'].items())}",
+        f"* 选项：{'，'.join(f'{k}={v}' for k, v in record['options'].items() if v != {})}",
+        f"* 代码版本：{record['versions']['code']}；随机种子 {record['options']['seed']}",
+        f"* 用时 {record['seconds']} 秒，内存峰值 {record['peak_memory_mb']} MB"
+        f"（Python {record['machine']['python']}，numpy {record['machine']['numpy']}）",
+        "",
+        "## 在留出工单上的表现",
+        "",
+    ]
+    if overall is None:
+        lines.append("没有留出工单，没有可报告的数字。")
+    else:
+        lines += ["| 指标 | 值 | 95% 区间 | 件数 |", "|---|---|---|---|"]
+        lines += [
+            f"| {NAMES[key]} | {figure(key, m['value'])} "
+            f"| {figure(key, m['low'])} – {figure(key, m['high'])} | {m['n']} |"
+            for key, m in overall.items()
+        ]
+        lines += [
+            "",
+            "留出工单的标签也可能有错，所以真实的正确率可能比表中高；"
+            "逐类、分组的数字见 `evaluation.json`，重新评测用 `jiesu evaluate`。",
+        ]
+    return "\n".join(lines) + "\n"

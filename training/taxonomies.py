@@ -1,0 +1,104 @@
+"""Which taxonomy to train for: ours, another folder, an official table, or the data's own labels."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from jiesu_nlp.catalogue import Catalogue, read_catalogue
+from jiesu_nlp.catalogue.exchange import import_catalogue
+from jiesu_nlp.errors import DataError, UsageError
+from jiesu_nlp.gates import GateBook
+from jiesu_nlp.knowledge import Knowledge, read_knowledge
+from jiesu_nlp.route.rules import RuleSet
+from training.labels import catalogue_of_labels
+from training.tickets import data_files, raw_rows, resolve_columns
+
+LABELS_ONLY = "labels-only"
+_SHOWN = 5
+
+
+def knowledge_for(
+    taxonomy: str | None,
+    home: Path,
+    data: Sequence[Path],
+    *,
+    columns: Mapping[str, str] | None = None,
+) -> Knowledge:
+    """Return the knowledge to train with.
+
+    Parameters
+    ----------
+    taxonomy
+        ``None`` for ``home``; a folder like ``taxonomy/``; a folder of catalogue files; a table
+        (``.xlsx``, ``.csv``, ``.jsonl``) as ``jiesu catalogue import`` takes it; or
+        ``labels-only``: the tree is taken from the labels of ``data``.
+    home
+        Our own ``taxonomy/``; units and places come from it where ``taxonomy`` has none.
+
+    Raises
+    ------
+    UsageError, DataError
+        If the taxonomy cannot be read.
+    """
+    if taxonomy is None:
+        return read_knowledge(home)
+    if taxonomy == LABELS_ONLY:
+        return _foreign(labels_of_data(data, columns), home)
+    path = Path(taxonomy)
+    if path.is_dir():
+        if (path / "catalogue").is_dir():
+            return read_knowledge(path)
+        return _foreign(read_catalogue(path), home)
+    if not path.is_file():
+        raise UsageError(
+            f"没有这个目录：{path}；--taxonomy 可为文件夹、目录表（.xlsx、.csv、.jsonl）或 {LABELS_ONLY}"
+        )
+    empty = Catalogue(version="", title=path.stem, classes=(), groups=(), leaves=())
+    catalogue, problems = import_catalogue(path, base=empty, version=path.stem)
+    if catalogue is None:
+        shown = "；".join(str(p) for p in problems[:_SHOWN])
+        raise DataError(
+            f"目录表有 {len(problems)} 个问题：{shown}",
+            path=path,
+            remedy="改正后再训练；用 jiesu catalogue import --dry-run 查看全部",
+        )
+    return _foreign(catalogue, home)
+
+
+def _foreign(catalogue: Catalogue, home: Path) -> Knowledge:
+    """Join another catalogue with our units, places and gates; our rules speak of our codes."""
+    own = read_knowledge(home)
+    gates = GateBook(tuple(replace(g, leaf=()) for g in own.gates.gates), own.gates.tags)
+    return Knowledge(
+        catalogue=catalogue,
+        units=own.units,
+        rules=RuleSet((), catalogue),
+        gates=gates,
+        places=own.places,
+    )
+
+
+def labels_of_data(data: Sequence[Path], columns: Mapping[str, str] | None = None) -> Catalogue:
+    """Make a catalogue of the labels in data; the unit most often given is a leaf's direction."""
+    labels: Counter[str] = Counter()
+    units: dict[str, Counter[str]] = defaultdict(Counter)
+    for source in data:
+        for file in data_files(source):
+            names: dict[str, str] | None = None
+            for row in raw_rows(file):
+                if row.fault is not None:
+                    continue
+                names = names or resolve_columns(tuple(row.values), columns or {}, file)
+                label = str(row.values.get(names["code"]) or "").strip()
+                text = row.values.get(names["text"])
+                if not label or not isinstance(text, str) or not text.strip():
+                    continue
+                labels[label] += 1
+                unit = row.values.get(names.get("unit", ""))
+                if unit:
+                    units[label][str(unit).strip()] += 1
+    directions = {label: found.most_common(1)[0][0] for label, found in units.items()}
+    return catalogue_of_labels(labels, directions, version="labels")

@@ -1,0 +1,428 @@
+"""Read labelled tickets: CSV, TSV, XLSX, JSONL, Parquet, ``datasets`` folders, folders of those.
+
+Rows are streamed, so a file may be larger than memory. What cannot be used comes back as a
+:class:`Rejected` with its reason: nothing is dropped silently.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from jiesu_nlp.errors import DataError, UsageError
+from jiesu_nlp.locate.xlsx import xlsx_rows
+from jiesu_nlp.stream import Line, open_lines
+from jiesu_nlp.ticket import check_text
+from training.labels import LabelBook
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "id": ("id", "编号", "工单编号", "工单号"),
+    "text": ("text", "诉求内容", "内容", "诉求", "工单内容", "来电内容", "content"),
+    "code": ("code", "path", "编码", "类目", "目录编码", "派单目录", "细项", "label", "标签"),
+    "unit": ("unit", "承办单位", "主办单位", "主办"),
+    "created_at": ("created_at", "受理时间", "来电时间", "时间", "日期", "date"),
+    "weight": ("weight", "权重"),
+    "source": ("source", "来源", "渠道", "channel"),
+}
+_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".parquet", ".arrow")
+_DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
+_BATCH = 4096
+_UNREADABLE = "\ufffd\ufffd"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledTicket:
+    """A ticket with its answer; ``codes`` and ``units`` hold all that are acceptable.
+
+    Attributes
+    ----------
+    text
+        The citizen's words.
+    codes
+        Acceptable leaf codes, the best first; empty if the ticket is known to have no matter.
+    units
+        Acceptable lead units (classes or names), the best first; empty if unknown.
+    created_at
+        ISO 8601, ``None`` if unknown.
+    weight
+        How much the ticket counts in training.
+    """
+
+    text: str
+    codes: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    id: str | None = None
+    created_at: str | None = None
+    weight: float = 1.0
+    source: str | None = None
+    voice: str | None = None
+    tier: str | None = None
+    request_type: str | None = None
+    gate: str | None = None
+    district: str | None = None
+    town: str | None = None
+    place_known: bool = field(default=False)
+    where: str = ""
+
+    @property
+    def code(self) -> str:
+        """The best leaf."""
+        return self.codes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that cannot be used: where it stands, why, and what it said."""
+
+    where: str
+    reason: str
+    detail: str
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as it stands in the file; ``fault`` says why it could not be read."""
+
+    where: str
+    values: Mapping[str, Any]
+    fault: str | None = None
+
+
+def read_tickets(
+    paths: Iterable[Path],
+    labels: LabelBook,
+    *,
+    columns: Mapping[str, str] | None = None,
+) -> Iterator[LabelledTicket | Rejected]:
+    """Yield every row as a ticket or with the reason why it is none.
+
+    Parameters
+    ----------
+    paths
+        Files or folders.
+    labels
+        Turns codes, paths, names and retired codes into leaves.
+    columns
+        Names of the file's columns by field, where they are not among :data:`COLUMNS`.
+
+    Raises
+    ------
+    UsageError
+        If a file is missing or of no known kind.
+    DataError
+        If a file has no column for the text or the code, or is damaged.
+    """
+    for path in paths:
+        for file in data_files(Path(path)):
+            yield from _tickets_of(file, labels, dict(columns or {}))
+
+
+def data_files(path: Path) -> list[Path]:
+    """Return the data files of a file or folder, in name order.
+
+    Raises
+    ------
+    UsageError
+        If there are none.
+    """
+    if not path.exists():
+        raise UsageError(f"没有这个文件或文件夹：{path}")
+    if path.is_file():
+        if path.suffix.lower() not in _SUFFIXES:
+            raise UsageError(
+                f"不认识的文件类型：{path}；可用 {'、'.join(s[1:] for s in _SUFFIXES)}"
+            )
+        return [path]
+    is_dataset = any((path / mark).exists() for mark in _DATASET_MARKS)
+    pattern = "**/*.arrow" if is_dataset else "*"
+    files = sorted(
+        p
+        for p in path.glob(pattern)
+        if p.is_file() and p.suffix.lower() in _SUFFIXES and not p.name.startswith((".", "cache-"))
+    )
+    if not files:
+        raise UsageError(f"文件夹里没有可读的工单文件：{path}")
+    return files
+
+
+def raw_rows(path: Path) -> Iterator[RawRow]:
+    """Yield the rows of one file as they stand."""
+    suffix = path.suffix.lower()
+    if suffix in (".jsonl", ".ndjson"):
+        yield from _json_rows(path)
+    elif suffix == ".xlsx":
+        yield from _xlsx_rows(path)
+    elif suffix in (".parquet", ".arrow"):
+        yield from _arrow_rows(path)
+    else:
+        yield from _csv_rows(path)
+
+
+def _tickets_of(
+    path: Path, labels: LabelBook, columns: dict[str, str]
+) -> Iterator[LabelledTicket | Rejected]:
+    names: dict[str, str] | None = None
+    for row in raw_rows(path):
+        if row.fault is not None:
+            yield Rejected(row.where, "无法读取", row.fault, row.values)
+            continue
+        if names is None or ("code" not in names and path.suffix.lower() in (".jsonl", ".ndjson")):
+            names = resolve_columns(tuple(row.values), columns, path)
+        yield ticket_of_row(row, names, labels)
+
+
+def resolve_columns(
+    present: Sequence[str], chosen: Mapping[str, str], path: Path
+) -> dict[str, str]:
+    """Find the file's column of each field.
+
+    Raises
+    ------
+    UsageError
+        If a chosen column or field does not exist.
+    DataError
+        If text or code has no column.
+    """
+    unknown = [name for name in chosen if name not in COLUMNS]
+    if unknown:
+        raise UsageError(f"不认识的字段 {'、'.join(unknown)}；可用 {'、'.join(COLUMNS)}")
+    names = {}
+    for name, aliases in COLUMNS.items():
+        if name in chosen:
+            if chosen[name] not in present:
+                raise UsageError(
+                    f"{path} 里没有列“{chosen[name]}”；有：{'、'.join(present) or '（无）'}"
+                )
+            names[name] = chosen[name]
+            continue
+        for alias in aliases:
+            if alias in present:
+                names[name] = alias
+                break
+    for name, title in (("text", "诉求内容"), ("code", "目录编码")):
+        if name not in names:
+            raise DataError(
+                f"没有{title}列；有：{'、'.join(map(str, present)) or '（无）'}",
+                path=path,
+                remedy=f"用 --column {name}=列名 指明",
+            )
+    return names
+
+
+def ticket_of_row(
+    row: RawRow, names: Mapping[str, str], labels: LabelBook
+) -> LabelledTicket | Rejected:
+    """Make a ticket of a row, or say why it is none."""
+    values = row.values
+
+    def reject(reason: str, detail: str) -> Rejected:
+        return Rejected(row.where, reason, detail, values)
+
+    def text_of(name: str) -> str:
+        value = values.get(names.get(name, ""))
+        return "" if value is None else str(value).strip()
+
+    text = values.get(names["text"])
+    if not isinstance(text, str):
+        return reject("诉求为空" if text is None else "诉求不是文字", str(text)[:40])
+    if _UNREADABLE in text:
+        return reject("编码无法识别", text[:40])
+    try:
+        check_text(text)
+    except UsageError as fault:
+        return reject("诉求为空" if not text.strip() else "诉求不可用", str(fault))
+    weight = text_of("weight") or "1"
+    try:
+        number = float(weight)
+    except ValueError:
+        return reject("权重有误", f"权重应为不小于 0 的数：{weight}")
+    if not 0 <= number < 1e9:
+        return reject("权重有误", f"权重应为不小于 0 的数：{weight}")
+    stamp = text_of("created_at")
+    created_at = None
+    if stamp:
+        created_at = iso_time(values[names["created_at"]])
+        if created_at is None:
+            return reject("时间有误", f"看不懂的时间：{stamp}")
+    label = text_of("code")
+    if not label:
+        return reject("没有编码", "编码一栏是空的")
+    found = labels.resolve(label)
+    if found.code is None:
+        return reject(found.reason, found.detail)
+    others = [
+        labels.resolve(str(code)).code
+        for name in ("codes_ok", "also")
+        for code in _many(values.get(name))
+    ]
+    unit = text_of("unit")
+    return LabelledTicket(
+        text=text,
+        codes=tuple(dict.fromkeys([found.code, *(c for c in others if c)])),
+        units=tuple(dict.fromkeys([unit, *_many(values.get("unit_ok"))])) if unit else (),
+        id=text_of("id") or None,
+        created_at=created_at,
+        weight=number,
+        source=text_of("source") or None,
+        voice=_plain(values.get("voice")),
+        tier=_plain(values.get("tier")),
+        request_type=_plain(values.get("type")),
+        gate=_plain(values.get("gate")),
+        district=_plain(values.get("district")),
+        town=_plain(values.get("town")),
+        place_known="district" in values,
+        where=row.where,
+    )
+
+
+def _plain(value: Any) -> str | None:
+    return str(value).strip() or None if value is not None else None
+
+
+def _many(value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [part for part in re.split(r"[;；、\s]+", value) if part]
+    return [str(v) for v in value]
+
+
+_DAY = re.compile(
+    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?(?:[T\s]*(\d{1,2})[:：时](\d{1,2})(?:[:：分](\d{1,2}))?)?"
+)
+
+
+def iso_time(value: Any) -> str | None:
+    """Return ISO 8601 of a date, a time stamp, an Excel day number or the usual written forms."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    text = str(value).strip()
+    if re.fullmatch(r"\d{5}(\.\d+)?", text):  # days since 1899-12-30, as spreadsheets store them
+        days = float(text)
+        moment = datetime.fromtimestamp((days - 25569) * 86400, tz=UTC)
+        return moment.replace(tzinfo=None).isoformat(timespec="seconds")
+    if re.fullmatch(r"\d{8}", text):
+        text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    found = _DAY.match(text)
+    if found is None:
+        return None
+    parts = [int(p or 0) for p in found.groups()]
+    try:
+        return datetime(*parts).isoformat(timespec="seconds")  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def _readable(line: Line) -> str:
+    return line.text if line.fault is None else _UNREADABLE + "\n"
+
+
+def _csv_rows(path: Path) -> Iterator[RawRow]:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    with open_lines(str(path)) as lines:
+        first = next(lines, None)
+        if first is None:
+            raise DataError("文件是空的", path=path)
+        delimiter = max(",\t;", key=first.text.count)
+
+        def source() -> Iterator[str]:
+            yield _readable(first)
+            for line in lines:
+                yield _readable(line).replace("\x00", "")
+
+        reader = csv.reader(source(), delimiter=delimiter)
+        try:
+            header = [name.strip() for name in next(reader)]
+            while True:
+                start = reader.line_num + 1
+                cells = next(reader)
+                if not any(cell.strip() for cell in cells):
+                    continue
+                where = f"{path.name} 第 {start} 行"
+                values = dict(zip(header, cells, strict=False))
+                if len(cells) > len(header):
+                    yield RawRow(where, values, f"有 {len(cells)} 列，表头只有 {len(header)} 列")
+                else:
+                    yield RawRow(where, values)
+        except StopIteration:
+            return
+        except csv.Error as fault:
+            raise DataError(f"不是有效的 CSV：{fault}", path=path, line=reader.line_num) from None
+
+
+def _json_rows(path: Path) -> Iterator[RawRow]:
+    with open_lines(str(path)) as lines:
+        for line in lines:
+            where = f"{path.name} 第 {line.number} 行"
+            if line.fault is not None:
+                yield RawRow(where, {}, line.fault)
+                continue
+            if not line.text.strip():
+                continue
+            try:
+                values = json.loads(line.text)
+            except (ValueError, RecursionError):
+                yield RawRow(where, {}, "不是有效的 JSON")
+                continue
+            if isinstance(values, dict):
+                yield RawRow(where, values)
+            else:
+                yield RawRow(where, {}, "这一行不是 JSON 对象")
+
+
+def _xlsx_rows(path: Path) -> Iterator[RawRow]:
+    header: list[str] | None = None
+    for number, cells in enumerate(xlsx_rows(path), start=1):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if header is None:
+            header = [cell.strip() for cell in cells]
+            continue
+        yield RawRow(f"{path.name} 第 {number} 行", dict(zip(header, cells, strict=False)))
+    if header is None:
+        raise DataError("工作表是空的", path=path)
+
+
+def _arrow_rows(path: Path) -> Iterator[RawRow]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(
+            f"读取 {path.name} 需要 pyarrow；请安装 jiesu-nlp[tables]，或另存为 CSV、JSONL"
+        ) from None
+    number = 0
+    try:
+        if path.suffix.lower() == ".parquet":
+            batches = pq.ParquetFile(path).iter_batches(batch_size=_BATCH)
+        else:
+            batches = _arrow_batches(pa, path)
+        for batch in batches:
+            for values in batch.to_pylist():
+                number += 1
+                yield RawRow(f"{path.name} 第 {number} 行", values)
+    except (pa.ArrowException, OSError) as fault:
+        raise DataError(f"文件损坏或不是 {path.suffix[1:]}：{fault}", path=path) from None
+
+
+def _arrow_batches(pa: Any, path: Path) -> Iterator[Any]:
+    """Yield the batches of a ``datasets`` file: an Arrow stream, or the random-access format."""
+    with pa.memory_map(str(path)) as source:
+        try:
+            reader = pa.ipc.open_stream(source)
+        except pa.ArrowInvalid:
+            source.seek(0)
+            opened = pa.ipc.open_file(source)
+            yield from (opened.get_batch(i) for i in range(opened.num_record_batches))
+            return
+        yield from reader

@@ -1,0 +1,441 @@
+"""Labelled tickets → a bundle, in one go: read, split by time, fit, calibrate, judge, write.
+
+The bundle appears complete at the very end or not at all, so a run may be interrupted anywhere.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jiesu_nlp.bundle import MANIFEST, Bundle, json_bytes, write_bundle
+from jiesu_nlp.catalogue import Catalogue
+from jiesu_nlp.classify.classifier import Classifier
+from jiesu_nlp.classify.features import Floats, Ints
+from jiesu_nlp.confidence import Calibration
+from jiesu_nlp.dispatcher import CALIBRATION_FILE, Dispatcher
+from jiesu_nlp.errors import BundleError, DataError
+from jiesu_nlp.home import taxonomy_dir
+from jiesu_nlp.knowledge import Knowledge
+from jiesu_nlp.text.normalise import normalise
+from training.calibration import (
+    TICKET_LENGTH,
+    Evidence,
+    calibrate,
+    gather,
+    read_labelled_tickets,
+    ticket_evidence,
+    with_temperature,
+)
+from training.cold_start import unit_mass
+from training.cross_validation import held_out_fold
+from training.evaluate import Evaluation, evaluate
+from training.labels import LabelBook
+from training.low_rank import Recipe, fit, recipe_for
+from training.model_card import model_card
+from training.run_record import (
+    CARD_FILE,
+    EVALUATION_FILE,
+    RECORD_FILE,
+    SEEN_FILE,
+    code_version,
+    file_hash,
+    machine,
+    peak_memory_mb,
+    seen_bytes,
+)
+from training.split import Split, split_tickets
+from training.taxonomies import knowledge_for
+from training.texts import catalogue_texts, class_rows
+from training.tickets import LabelledTicket, Rejected, data_files, read_tickets
+
+Progress = Callable[[str, float], None]
+
+# With fewer unseen tickets than this the catalogue's held-out says take part in the calibration.
+_ENOUGH_TO_CALIBRATE = 300
+_LEAST_TO_CALIBRATE = 30
+_MOST_TO_CALIBRATE = 20_000
+_MOST_TO_EVALUATE = 20_000
+_MOST_FOR_TEMPERATURE = 4_000
+_LEAST_TICKETS = 20
+_SHOWN_REASONS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """What ``jiesu train`` can be told.
+
+    Attributes
+    ----------
+    taxonomy
+        See :func:`training.taxonomies.knowledge_for`.
+    calibrate, test
+        Shares of the tickets, the latest ones, kept from training.
+    says_weight
+        How much one line of the catalogue counts beside a ticket of weight one.
+    most_tickets
+        More are sampled down, seeded, to bound memory.
+    most_rejected
+        A greater share of unusable rows stops the run.
+    seed
+        Of the split, the sample and the fit.
+    recipe
+        Hyper-parameters; chosen by the size of the catalogue if ``None``.
+    """
+
+    taxonomy: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    calibrate: float = 0.1
+    test: float = 0.1
+    says_weight: float = 1.0
+    most_tickets: int = 1_000_000
+    most_rejected: float = 0.2
+    seed: int = 0
+    recipe: Recipe | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: the bundle, its figures on the test part, and its record."""
+
+    bundle: Bundle
+    evaluation: Evaluation | None
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The usable tickets of the data and what became of the other rows."""
+
+    tickets: list[LabelledTicket]
+    rows: int
+    rejected: Counter[str]
+    examples: dict[str, str]
+    retired: Counter[str]
+
+
+def gather_tickets(
+    items: Iterable[LabelledTicket | Rejected], labels: LabelBook, *, most: int, seed: int
+) -> Gathered:
+    """Collect tickets, at most ``most`` of them (a uniform sample, in order)."""
+    rng = random.Random(seed)
+    kept: list[tuple[int, LabelledTicket]] = []
+    rejected: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    usable = rows = 0
+    for item in items:
+        rows += 1
+        if isinstance(item, Rejected):
+            rejected[item.reason] += 1
+            examples.setdefault(item.reason, f"{item.where}：{item.detail}")
+            continue
+        if len(kept) < most:
+            kept.append((usable, item))
+        else:
+            at = rng.randrange(usable + 1)
+            if at < most:
+                kept[at] = (usable, item)
+        usable += 1
+    kept.sort(key=lambda pair: pair[0])
+    return Gathered([t for _, t in kept], rows, rejected, examples, labels.retired)
+
+
+def check_gathered(found: Gathered, options: TrainOptions) -> None:
+    """Refuse data that cannot teach.
+
+    Raises
+    ------
+    DataError
+        If too many rows are unusable, there are too few tickets, or all have one label.
+    """
+    bad = found.rejected.total()
+    reasons = "；".join(
+        f"{reason} {n} 行（如 {found.examples[reason]}）"
+        for reason, n in found.rejected.most_common(_SHOWN_REASONS)
+    )
+    if found.rows and bad / found.rows > options.most_rejected:
+        raise DataError(
+            f"{found.rows} 行里有 {bad} 行不能用，超过上限 {options.most_rejected:.0%}：{reasons}",
+            remedy="先用 jiesu data check 查看并改正；确认无误可用 --most-rejected 放宽",
+        )
+    if len(found.tickets) < _LEAST_TICKETS:
+        raise DataError(
+            f"可用的工单只有 {len(found.tickets)} 件，至少需要 {_LEAST_TICKETS} 件"
+            + (f"；不能用的：{reasons}" if reasons else "")
+        )
+    if len({t.code for t in found.tickets}) == 1:
+        raise DataError(
+            f"全部 {len(found.tickets)} 件工单都标为 {found.tickets[0].code}，学不到区别",
+            remedy="检查编码列是否选对（--column code=列名）",
+        )
+
+
+def train(
+    data: Sequence[Path],
+    out: Path,
+    options: TrainOptions = TrainOptions(),
+    progress: Progress = lambda stage, done: None,
+) -> Trained:
+    """Train on labelled tickets together with the catalogue's ``says`` and write a bundle.
+
+    Parameters
+    ----------
+    data
+        Files or folders, see :mod:`training.tickets`.
+    out
+        Folder of the bundle.
+    progress
+        Called with a stage (Chinese) and the share done, 0 to 1.
+
+    Raises
+    ------
+    JiesuError
+        If data or taxonomy cannot be used, or the disk refuses; then nothing is written.
+    """
+    started = time.perf_counter()
+    if out.exists() and not (out / MANIFEST).exists():
+        raise BundleError(f"目标文件夹已存在且不是模型包，不覆盖：{out}")
+    progress("读取目录与地名", 0.0)
+    knowledge = knowledge_for(options.taxonomy, taxonomy_dir(), data, columns=options.columns)
+    labels = LabelBook(knowledge.catalogue)
+    progress("读取工单", 0.02)
+    found = gather_tickets(
+        read_tickets(data, labels, columns=options.columns),
+        labels,
+        most=options.most_tickets,
+        seed=options.seed,
+    )
+    check_gathered(found, options)
+    recipe = options.recipe or recipe_for(len(knowledge.catalogue), len(found.tickets))
+    options = replace(options, recipe=replace(recipe, seed=options.seed))
+    progress("按时间划分，重复工单归组", 0.10)
+    split = split_tickets(
+        found.tickets,
+        calibrate=options.calibrate,
+        test=options.test,
+        seed=options.seed,
+        report=lambda done: progress("按时间划分，重复工单归组", 0.10 + 0.05 * done),
+    )
+    parts = {
+        name: [found.tickets[i] for i in getattr(split, name)]
+        for name in ("train", "calibrate", "test")
+    }
+    classifier = fit_on_tickets(
+        knowledge.catalogue,
+        parts["train"],
+        options,
+        lambda done: progress("训练分类器", 0.15 + 0.55 * done),
+    )
+    progress("校准置信度", 0.70)
+    classifier, calibration, temperature = calibrate_on_tickets(
+        knowledge, classifier, parts["calibrate"], options
+    )
+    leaf_counts = np.bincount(
+        [knowledge.catalogue.index[t.code] for t in parts["train"]],
+        minlength=len(knowledge.catalogue),
+    )
+    versions = knowledge.versions()
+    versions = {
+        "model": f"{out.name}+{datetime.now(UTC):%Y%m%d%H%M}",
+        "code": code_version(),
+        **versions,
+    }
+    evaluation = None
+    if parts["test"]:
+        dispatcher = Dispatcher(knowledge, classifier, calibration, versions)
+        evaluation = evaluate(
+            dispatcher,
+            sample(parts["test"], _MOST_TO_EVALUATE, options.seed),
+            leaf_counts=leaf_counts.tolist(),
+            about={"bundle": out.name, "data": "留出的工单", "created_at": _now()},
+            report=lambda stage, done: progress(f"评测：{stage}", 0.78 + 0.17 * done),
+        )
+    progress("写入模型包", 0.96)
+    record = _record(data, found, split, options, classifier, leaf_counts, temperature, versions)
+    record["calibrated_on"] = calibration.fitted_on
+    record["seconds"] = round(time.perf_counter() - started, 1)
+    record["peak_memory_mb"] = peak_memory_mb()
+    summary = None if evaluation is None else evaluation.to_json()["overall"]
+    files = {
+        **classifier.to_files(),
+        **knowledge.to_files(),
+        CALIBRATION_FILE: json_bytes(calibration.to_json()),
+        RECORD_FILE: json_bytes(record),
+        SEEN_FILE: seen_bytes(t.text for t in (*parts["train"], *parts["calibrate"])),
+        CARD_FILE: model_card(out.name, record, summary).encode(),
+    }
+    if evaluation is not None:
+        files[EVALUATION_FILE] = json_bytes(_without_texts(evaluation))
+    bundle = write_bundle(
+        out,
+        files,
+        versions=versions,
+        parameters={
+            "recipe": "linear",
+            "tickets": len(found.tickets),
+            "data": record["data_hash"][:12],
+            "seed": options.seed,
+        },
+        created_at=_now(),
+    )
+    progress("完成", 1.0)
+    return Trained(bundle, evaluation, record)
+
+
+def sample(tickets: Sequence[LabelledTicket], most: int, seed: int) -> list[LabelledTicket]:
+    """Return at most ``most`` tickets, drawn evenly, in order."""
+    if len(tickets) <= most:
+        return list(tickets)
+    chosen = np.sort(np.random.default_rng(seed).choice(len(tickets), most, replace=False))
+    return [tickets[i] for i in chosen]
+
+
+def training_texts(
+    catalogue: Catalogue, tickets: Sequence[LabelledTicket], says_weight: float
+) -> tuple[list[str], Ints, Floats]:
+    """Return texts, leaf rows and weights of catalogue and tickets together."""
+    texts, rows = catalogue_texts(catalogue)
+    weights = np.full(len(texts), says_weight, np.float32)
+    texts += (normalise(t.text).text for t in tickets)
+    own = np.array([catalogue.index[t.code] for t in tickets], dtype=np.int64)
+    given = np.array([t.weight for t in tickets], dtype=np.float32)
+    return texts, np.concatenate([rows, own]), np.concatenate([weights, given])
+
+
+def fit_on_tickets(
+    catalogue: Catalogue,
+    tickets: Sequence[LabelledTicket],
+    options: TrainOptions,
+    report: Callable[[float], None] = lambda done: None,
+) -> Classifier:
+    """Fit the fast classifier on the catalogue's lines and the tickets."""
+    texts, rows, weights = training_texts(catalogue, tickets, options.says_weight)
+    return fit(
+        texts,
+        rows,
+        class_rows(catalogue),
+        weights=weights,
+        recipe=options.recipe or Recipe(seed=options.seed),
+        report=report,
+    )
+
+
+def calibrate_on_tickets(
+    knowledge: Knowledge,
+    classifier: Classifier,
+    tickets: Sequence[LabelledTicket],
+    options: TrainOptions,
+) -> tuple[Classifier, Calibration, float]:
+    """Temperature, isotonic maps, conformal set and thresholds on unseen (later) tickets.
+
+    Too few tickets are joined with the held-out ``says`` as in the cold start; without those the
+    model stays uncalibrated and says so.
+    """
+    catalogue = knowledge.catalogue
+    chosen = sample(tickets, _MOST_TO_CALIBRATE, options.seed)
+    has_says = any(leaf.says for leaf in catalogue.leaves)
+    if len(chosen) < _LEAST_TO_CALIBRATE and not has_says:
+        note = f"未校准：校准工单只有 {len(chosen)} 件，至少需要 {_LEAST_TO_CALIBRATE} 件"
+        return classifier, Calibration(fitted_on=note), 1.0
+    temperature = 1.0
+    if len(chosen) >= _LEAST_TO_CALIBRATE:
+        few = sample(chosen, _MOST_FOR_TEMPERATURE, options.seed)
+        classifier, temperature = with_temperature(classifier, catalogue, few)
+    known_units = [t.units for t in chosen]
+    evidence: Evidence
+    if len(chosen) >= _ENOUGH_TO_CALIBRATE or not has_says:
+        evidence = ticket_evidence(classifier, catalogue, chosen)
+        truth = [
+            units or _directions(catalogue, t) for units, t in zip(known_units, chosen, strict=True)
+        ]
+        note = "留出的较晚工单"
+    else:
+        held_out = held_out_fold(catalogue, 0, recipe=options.recipe or Recipe(seed=options.seed))
+        long = np.array([len(text) >= TICKET_LENGTH for text in held_out.texts])
+        unseen, leaf_of = held_out.probabilities[long], held_out.leaf_of[long]
+        prepared = [
+            t for t in read_labelled_tickets() if any(c in catalogue.index for c in t.codes)
+        ]
+        chosen += prepared
+        evidence = gather(classifier, catalogue, chosen, (unseen, leaf_of))
+        truth = [t.units or _directions(catalogue, t) for t in chosen]
+        truth += [(catalogue.leaves[row].unit,) for row in leaf_of]
+        note = "校准工单与留出例句各占一半权重"
+    classifier, calibration = calibrate(
+        classifier, evidence, lambda p: unit_mass(knowledge, p), truth, fitted_on=note
+    )
+    return classifier, calibration, temperature
+
+
+def _directions(catalogue: Catalogue, ticket: LabelledTicket) -> tuple[str, ...]:
+    """Units a ticket without one may go to: the directions of its leaves."""
+    return tuple(catalogue.by_code[c].unit for c in ticket.codes if c in catalogue.by_code)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _without_texts(evaluation: Evaluation) -> dict[str, Any]:
+    """Leave out the tickets' words: a bundle travels further than the data it was trained on."""
+    data = evaluation.to_json()
+    data.pop("suspects")
+    data["confusions"] = [
+        {k: v for k, v in c.items() if k != "examples"} for c in data["confusions"]
+    ]
+    return data
+
+
+def _record(
+    data: Sequence[Path],
+    found: Gathered,
+    split: Split,
+    options: TrainOptions,
+    classifier: Classifier,
+    leaf_counts: Ints,
+    temperature: float,
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    files = [(p.name, file_hash(p)) for source in data for p in data_files(Path(source))]
+    recipe = asdict(options.recipe or Recipe(seed=options.seed))
+    return {
+        "created_at": _now(),
+        "data": [{"file": name, "sha256": digest} for name, digest in files],
+        "data_hash": files[0][1] if len(files) == 1 else _joined_hash(files),
+        "rows": found.rows,
+        "usable": len(found.tickets),
+        "rejected": dict(found.rejected.most_common()),
+        "retired": dict(found.retired.most_common()),
+        "split": split.to_json(),
+        "leaves_with_tickets": int((leaf_counts > 0).sum()),
+        "leaves": len(leaf_counts),
+        "leaf_counts": leaf_counts.tolist(),
+        "architecture": "linear",
+        "taxonomy": options.taxonomy or "taxonomy/",
+        "options": {
+            "calibrate": options.calibrate,
+            "test": options.test,
+            "says_weight": options.says_weight,
+            "most_tickets": options.most_tickets,
+            "seed": options.seed,
+            "columns": dict(options.columns),
+        },
+        "recipe": recipe,
+        "temperature": round(temperature, 4),
+        "vocabulary": len(classifier.vocabulary),
+        "versions": dict(versions),
+        "machine": machine(),
+    }
+
+
+def _joined_hash(files: Sequence[tuple[str, str]]) -> str:
+    return sha256("".join(f"{n}:{h};" for n, h in files).encode()).hexdigest()
