@@ -299,9 +299,7 @@ class Dispatcher:
                 return replace(gate, evidence=tuple(spans) or (segment.span,))
         return draft.gate
 
-    def _see(
-        self, draft: _Draft, segment: _Segment, located: LocatedText, *, alone: bool
-    ) -> _Seen:
+    def _see(self, draft: _Draft, segment: _Segment, located: LocatedText, *, alone: bool) -> _Seen:
         """Find out of one demand all that the rules look at, except its leaf."""
         start, end = segment.span
         text = draft.norm.text if alone else draft.norm.text[start:end]
@@ -372,15 +370,17 @@ class Dispatcher:
     def _route(self, case: Case, prediction: Prediction) -> tuple[Routing, float]:
         """Route the best leaf; weigh how much of the other leaves' mass agrees on the unit."""
         codes = self.catalogue.codes
-        best = self.router.route(replace(case, leaf=codes[prediction.leaves[0]]))
+        best = self.router.route(case.of_leaf(codes[prediction.leaves[0]]))
         agreed = prediction.probabilities[0]
-        looked_at = agreed
-        rest = zip(prediction.leaves[1:ROUTED_LEAVES], prediction.probabilities[1:ROUTED_LEAVES], strict=True)
+        rest = zip(
+            prediction.leaves[1:ROUTED_LEAVES],
+            prediction.probabilities[1:ROUTED_LEAVES],
+            strict=True,
+        )
         for leaf, probability in rest:
             if probability < _LEAST_ROUTED:
                 break
-            looked_at += probability
-            if self.router.lead(replace(case, leaf=codes[leaf])).name == best.lead.name:
+            if self.router.lead(case.of_leaf(codes[leaf])).name == best.lead.name:
                 agreed += probability
         return best, agreed
 

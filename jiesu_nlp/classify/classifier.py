@@ -105,11 +105,9 @@ class Classifier:
         logits = hidden @ self.leaf_vectors.T
         logits *= np.float32(self.matter_scale)
         logits += self.bias
-        wording = (rows @ self.centroids).tocsr()
-        # Adding the sparse product row by row avoids a second dense matrix.
-        for i in range(len(texts)):
-            a, b = wording.indptr[i], wording.indptr[i + 1]
-            logits[i, wording.indices[a:b]] += wording.data[a:b] * np.float32(self.wording_scale)
+        wording = (rows @ self.centroids).toarray()
+        wording *= np.float32(self.wording_scale)
+        logits += wording
         return np.asarray(logits, dtype=np.float32)
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
