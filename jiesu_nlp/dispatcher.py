@@ -14,6 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from jiesu_nlp.bundle import Bundle, Registry, open_bundle
 from jiesu_nlp.classify.classifier import Classifier, Prediction
 from jiesu_nlp.confidence import Calibration
@@ -94,6 +96,8 @@ class _Seen:
 class Dispatcher:
     """A loaded bundle that answers tickets.
 
+    Making one limits BLAS to one thread in this process; use ``suggest_many(workers=…)`` for more.
+
     Examples
     --------
     >>> from jiesu_nlp import Dispatcher
@@ -108,6 +112,9 @@ class Dispatcher:
         calibration: Calibration,
         versions: Mapping[str, str],
     ) -> None:
+        # The matrices of one batch are small: a second BLAS thread gains nothing on idle cores and,
+        # waiting for its turn on busy ones, makes a ticket ten times slower.
+        threadpool_limits(limits=1, user_api="blas")
         self.knowledge = knowledge
         self.catalogue = knowledge.catalogue
         self.classifier = classifier

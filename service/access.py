@@ -163,11 +163,13 @@ class Access:
             raise UsageError(f"没有编号为“{identity}”的有效密钥；用 jiesu key list 查看")
         self.refresh(force=True)
 
-    def keys(self) -> list[Mapping[str, Any]]:
+    def api_keys(self) -> list[Mapping[str, Any]]:
         """Return all keys without their digests, oldest first."""
         columns = [c for c in api_key.c if c.name != "digest"]
         with self.engine.connect() as c:
-            return [r._mapping for r in c.execute(select(*columns).order_by(api_key.c.created_at))]
+            return [
+                dict(r._mapping) for r in c.execute(select(*columns).order_by(api_key.c.created_at))
+            ]
 
     # Accounts.
 
@@ -222,7 +224,7 @@ class Access:
         """Return all accounts without their passwords."""
         columns = [c for c in account.c if c.name != "password"]
         with self.engine.connect() as c:
-            return [r._mapping for r in c.execute(select(*columns).order_by(account.c.name))]
+            return [dict(r._mapping) for r in c.execute(select(*columns).order_by(account.c.name))]
 
     # Sessions.
 
@@ -246,7 +248,10 @@ class Access:
             c.execute(delete(session).where(session.c.expires_at <= stamp()))
             c.execute(
                 insert(session).values(
-                    id=_cookie_digest(token), account=name, csrf=csrf, created_at=stamp(),
+                    id=_cookie_digest(token),
+                    account=name,
+                    csrf=csrf,
+                    created_at=stamp(),
                     expires_at=expires_at,
                 )
             )

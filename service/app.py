@@ -50,7 +50,11 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     add_handlers(app)
     for router in (
-        suggestions.router, decisions.router, knowledge.router, models.router, health.router,
+        suggestions.router,
+        decisions.router,
+        knowledge.router,
+        models.router,
+        health.router,
     ):
         app.include_router(router)
     pages.add_to(app)

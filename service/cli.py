@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 _users = typer.Typer(no_args_is_help=True, help="派单台用户：新增、列出、改口令、改角色、停用。")
 _keys = typer.Typer(no_args_is_help=True, help="接口密钥：生成（只显示一次）、列出、吊销。")
-_records = typer.Typer(no_args_is_help=True, help="工单与处理结果：导出训练数据、导入工单、清理、备份。")
-_RoleName = Annotated[str, typer.Option("--role", help="operator 派单员、engineer 工程师、admin 管理员。")]
+_records = typer.Typer(
+    no_args_is_help=True, help="工单与处理结果：导出训练数据、导入工单、清理、备份。"
+)
+_RoleName = Annotated[
+    str, typer.Option("--role", help="operator 派单员、engineer 工程师、admin 管理员。")
+]
 _INSTALL = "没有安装服务部件；请安装：pip install 'jiesu-nlp[service]'"
 
 
@@ -32,8 +36,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(
-    demo: Annotated[bool, typer.Option("--demo", help="试用：临时密钥与一次性口令，自带示例工单。")] = False,
-    host: Annotated[str, typer.Option(help="监听地址；对外服务请放在 HTTPS 反向代理之后。")] = "127.0.0.1",
+    demo: Annotated[
+        bool, typer.Option("--demo", help="试用：临时密钥与一次性口令，自带示例工单。")
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="监听地址；对外服务请放在 HTTPS 反向代理之后。")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="端口。", min=1, max=65535)] = 8000,
 ) -> None:
     """Run the service until it is told to stop."""
@@ -179,20 +187,26 @@ def add_key(
 def list_keys() -> None:
     """List the keys."""
     table = Table("编号", "名称", "角色", "状态", "生成时间", box=None)
-    for row in _access().keys():
+    for row in _access().api_keys():
         state = f"已吊销 {row['revoked_at'][:16]}" if row["revoked_at"] else "有效"
-        table.add_row(row["id"], row["name"], _role(row["role"]).label, state, row["created_at"][:16])
+        table.add_row(
+            row["id"], row["name"], _role(row["role"]).label, state, row["created_at"][:16]
+        )
     out.print(table)
 
 
 @_keys.command("revoke", help="吊销密钥；各实例几秒内生效。")
-def revoke_key(identity: Annotated[str, typer.Argument(help="编号（jiesu key list 第一列）。")]) -> None:
+def revoke_key(
+    identity: Annotated[str, typer.Argument(help="编号（jiesu key list 第一列）。")],
+) -> None:
     """End a key."""
     _access().revoke_key(identity)
     out.print(f"[green]已吊销[/] {identity}")
 
 
-@_records.command("export", help="导出处理结果为训练数据（.parquet 或 .csv），即 jiesu train 所读。")
+@_records.command(
+    "export", help="导出处理结果为训练数据（.parquet 或 .csv），即 jiesu train 所读。"
+)
 def export_records(
     target: Annotated[Path, typer.Option("--output", "-o", help="目标文件。")],
     since: Annotated[str | None, typer.Option(help="只导出此后的工单，如 2026-11-01。")] = None,
@@ -214,7 +228,9 @@ def export_records(
 @_records.command("purge", help="删除过期的工单文本（默认保留已处理的，它们是训练数据）。")
 def purge_records(
     days: Annotated[int, typer.Option("--older-than", help="多少天以前。", min=1)],
-    decided: Annotated[bool, typer.Option("--with-decisions", help="连同已处理的工单、处理结果与审计记录。")] = False,
+    decided: Annotated[
+        bool, typer.Option("--with-decisions", help="连同已处理的工单、处理结果与审计记录。")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="不再询问。")] = False,
 ) -> None:
     """Delete old records."""
@@ -226,13 +242,23 @@ def purge_records(
     if not yes:
         typer.confirm(f"删除 {before[:10]} 以前的记录，无法恢复。继续吗？", abort=True)
     gone = purge(engine, before, with_decisions=decided)
-    names = {"suggestion": "派单建议", "decision": "处理结果", "shadow": "影子结果", "audit": "审计记录"}
+    names = {
+        "suggestion": "派单建议",
+        "decision": "处理结果",
+        "shadow": "影子结果",
+        "audit": "审计记录",
+    }
     out.print("，".join(f"{names[k]} {v} 条" for k, v in gone.items()) + " 已删除")
 
 
 @_records.command("import", help="导入一天的工单（CSV、XLSX、JSONL），逐件给出建议并存入队列。")
 def import_records(
-    source: Annotated[Path, typer.Argument(help="列：text 或 诉求内容；可选 id、channel、created_at、requester、address。")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="列：text 或 诉求内容；可选 id、channel、created_at、requester、address。"
+        ),
+    ],
 ) -> None:
     """Answer the tickets of a file and store them."""
     engine = _engine()

@@ -253,8 +253,13 @@ class Service:
         if suggested is not None and code is not None:
             rank = suggested.codes.index(code) + 1 if code in suggested.codes else 0
         asked = [
-            verdict.suggestion_id, verdict.demand, verdict.kind, verdict.code, verdict.unit_code,
-            verdict.unit, verdict.reason,
+            verdict.suggestion_id,
+            verdict.demand,
+            verdict.kind,
+            verdict.code,
+            verdict.unit_code,
+            verdict.unit,
+            verdict.reason,
         ]
         return {
             "id": self.keyed_id(who, "decision\n" + key),
@@ -282,8 +287,12 @@ class Service:
         self.writer.hand_over(
             "audit",
             {
-                "id": new_id(), "created_at": stamp(), "actor": actor, "action": action,
-                "detail": detail[:2000], "peer": peer,
+                "id": new_id(),
+                "created_at": stamp(),
+                "actor": actor,
+                "action": action,
+                "detail": detail[:2000],
+                "peer": peer,
             },
         )
 
@@ -312,9 +321,13 @@ class Service:
             self.writer.hand_over(
                 "shadow",
                 {
-                    "id": new_id(), "created_at": stamp(), "suggestion_id": identity,
-                    "model": other.versions.model, "active_model": active.versions.model,
-                    "code": theirs.categories[0].code, "unit": theirs.unit.name,
+                    "id": new_id(),
+                    "created_at": stamp(),
+                    "suggestion_id": identity,
+                    "model": other.versions.model,
+                    "active_model": active.versions.model,
+                    "code": theirs.categories[0].code,
+                    "unit": theirs.unit.name,
                     "confidence": theirs.confidence,
                     "same_code": theirs.categories[0].code == ours.categories[0].code,
                     "same_unit": theirs.unit.name == ours.unit.name,

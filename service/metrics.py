@@ -16,7 +16,10 @@ class Metrics:
             "jiesu_requests", "HTTP requests", ["route", "status"], registry=self.registry
         )
         self.seconds = Histogram(
-            "jiesu_request_seconds", "Time to answer", ["route"], buckets=_BUCKETS,
+            "jiesu_request_seconds",
+            "Time to answer",
+            ["route"],
+            buckets=_BUCKETS,
             registry=self.registry,
         )
         self.suggestions = Counter(
@@ -28,7 +31,9 @@ class Metrics:
         self.refused = Counter("jiesu_overload", "Requests refused", registry=self.registry)
         self.in_flight = Gauge("jiesu_in_flight", "Suggestions under way", registry=self.registry)
         self.waiting = Gauge("jiesu_store_waiting", "Records to write", registry=self.registry)
-        self.away = Gauge("jiesu_store_away", "1 while records go to the spool", registry=self.registry)
+        self.away = Gauge(
+            "jiesu_store_away", "1 while records go to the spool", registry=self.registry
+        )
         self.spooled = Gauge("jiesu_spooled", "Records ever spooled", registry=self.registry)
         self.lost = Gauge("jiesu_lost", "Suggestions not recorded", registry=self.registry)
         self.shadow_skipped = Counter(

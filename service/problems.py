@@ -57,7 +57,7 @@ MEDIA_TYPE = "application/problem+json"
 _TYPE_BASE = "urn:jiesu:problem:"
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - the name of RFC 9457
     """A refusal with its status; ``detail`` says in Chinese what happened and how to mend it."""
 
     def __init__(
@@ -84,7 +84,12 @@ def problem_body(status: int, kind: str, detail: str, path: str, **extra: Any) -
 
 
 def problem_response(
-    request: Request, status: int, kind: str, detail: str, *, retry_after: int | None = None,
+    request: Request,
+    status: int,
+    kind: str,
+    detail: str,
+    *,
+    retry_after: int | None = None,
     **extra: Any,
 ) -> JSONResponse:
     """Answer with a problem document."""
@@ -103,7 +108,11 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def _problem(request: Request, fault: Problem) -> JSONResponse:
         return problem_response(
-            request, fault.status, fault.kind, fault.detail, retry_after=fault.retry_after,
+            request,
+            fault.status,
+            fault.kind,
+            fault.detail,
+            retry_after=fault.retry_after,
             **fault.extra,
         )
 
@@ -117,7 +126,9 @@ def add_handlers(app: FastAPI) -> None:
             for e in fault.errors()[:20]
         ]
         broken = any(e["type"] == "json_invalid" for e in fault.errors())
-        detail = "；".join(f"{e['field']}：{e['message']}" if e["field"] else e["message"] for e in errors)
+        detail = "；".join(
+            f"{e['field']}：{e['message']}" if e["field"] else e["message"] for e in errors
+        )
         if broken:
             detail, errors = "请求正文不是有效的 JSON（UTF-8 编码）", []
         return problem_response(
@@ -148,8 +159,11 @@ def add_handlers(app: FastAPI) -> None:
     async def _store(request: Request, fault: SQLAlchemyError) -> JSONResponse:
         _log.warning("store: %s", type(fault).__name__)
         return problem_response(
-            request, 503, "store-down",
-            "存储暂时不可用；派单建议照常，处理结果会先存盘再补写。请稍后再查", retry_after=5,
+            request,
+            503,
+            "store-down",
+            "存储暂时不可用；派单建议照常，处理结果会先存盘再补写。请稍后再查",
+            retry_after=5,
         )
 
     @app.exception_handler(Exception)

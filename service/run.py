@@ -25,14 +25,18 @@ _DRAIN_SECONDS = 15
 
 def run(*, demo: bool, host: str, port: int) -> None:
     """Serve; ``demo`` prepares a store, an account and tickets of its own."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     with tempfile.TemporaryDirectory(prefix="jiesu-demo-") as folder:
         settings = _demo_settings(Path(folder)) if demo else read_settings()
         service = open_service(settings)
         if demo:
             _prepare_demo(service, host, port)
         else:
-            note(f"派单台 http://{host}:{port}/  存储 {_shown(service)}  模型 {service.models.active.name}")
+            note(
+                f"派单台 http://{host}:{port}/  存储 {_shown(service)}  模型 {service.models.active.name}"
+            )
         config = uvicorn.Config(
             create_app(service),
             host=host,

@@ -11,7 +11,9 @@ from pathlib import Path
 from jiesu_nlp.errors import UsageError
 
 _LEAST_SECRET = 32
-_PLACEHOLDER = re.compile(r"change.?this|change.?me|secret.?key|example|placeholder|(.)\1{15,}", re.I)
+_PLACEHOLDER = re.compile(
+    r"change.?this|change.?me|secret.?key|example|placeholder|(.)\1{15,}", re.I
+)
 _MAKE_SECRET = "export JIESU_SECRET=$(openssl rand -hex 32)"
 MIB = 1024 * 1024
 

@@ -422,7 +422,7 @@ def audit(
     sure = sum(s.confident for s in found)
     export_suspects(found[:most], dispatcher.catalogue, target)
     out.print(
-        f"{len(tickets)} 件里很可能错标 {sure} 件（模型另有把握），导出最可疑的 {min(len(found), most)} 件 → {target}"
+        f"{len(tickets)} 件里疑似错标 {sure} 件（模型对另一细项有把握），导出最可疑的 {min(len(found), most)} 件 → {target}"
     )
     out.print(f"填“结论”一栏后：jiesu audit --data … --verdicts {target} --output 改正后.jsonl")
 

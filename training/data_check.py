@@ -34,6 +34,18 @@ _STRIDE = 50
 _SHORT, _LONG = 6, 2000
 _SNIFFED = 1 << 20
 _RARE = 10
+_PERSONAL = {
+    "mobile": "手机号",
+    "landline": "座机号",
+    "identity_card": "身份证号",
+    "bank_card": "银行卡号",
+    "document": "其他证件号",
+    "plate": "车牌",
+    "email": "电子邮箱",
+    "account": "微信、QQ 号",
+    "name": "姓名",
+    "surname": "姓氏",
+}
 Report = Callable[[int], None]
 
 
@@ -186,7 +198,7 @@ def _look_at(ticket: LabelledTicket, found: DataReport) -> None:
         found.doubts.setdefault("含乱码（\ufffd）", Problem()).add(_at(ticket))
     if found.personal_checked < _ALL_PERSONAL or found.rows % _STRIDE == 0:
         found.personal_checked += 1
-        kinds = {str(p.kind) for p in find_personal_data(text)}
+        kinds = {_PERSONAL.get(p.kind, p.kind) for p in find_personal_data(text)}
         found.personal.update(kinds)
         if kinds:
             found.doubts.setdefault("含个人信息", Problem()).add(_at(ticket))

@@ -62,7 +62,7 @@ NAMES: Mapping[str, str] = {
     "level2": "小类正确",
     "level1": "一级类正确",
     "macro_f1": "细项宏平均 F1",
-    "leaf_served": "建议中的细项正确（端到端）",
+    "leaf_served": "细项首位正确（端到端）",
     "unit_strict": "承办单位正确（严格）",
     "unit_lenient": "承办单位正确（含可接受）",
     "tier": "时限正确",

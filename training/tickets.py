@@ -169,13 +169,21 @@ def raw_rows(path: Path) -> Iterator[RawRow]:
 def _tickets_of(
     path: Path, labels: LabelBook, columns: dict[str, str]
 ) -> Iterator[LabelledTicket | Rejected]:
-    names: dict[str, str] | None = None
+    # The objects of a JSONL file need not all have the same fields.
+    names_of: dict[tuple[str, ...], dict[str, str]] = {}
+    first: dict[str, str] | None = None
     for row in raw_rows(path):
         if row.fault is not None:
             yield Rejected(row.where, "无法读取", row.fault, row.values)
             continue
-        if names is None or ("code" not in names and path.suffix.lower() in (".jsonl", ".ndjson")):
-            names = resolve_columns(tuple(row.values), columns, path)
+        present = tuple(row.values)
+        names = names_of.get(present)
+        if names is None:
+            if first is None:
+                names = first = resolve_columns(present, columns, path)
+            else:
+                names = {**first, **_columns_in(present, columns)}
+            names_of[present] = names
         yield ticket_of_row(row, names, labels)
 
 
@@ -194,19 +202,10 @@ def resolve_columns(
     unknown = [name for name in chosen if name not in COLUMNS]
     if unknown:
         raise UsageError(f"不认识的字段 {'、'.join(unknown)}；可用 {'、'.join(COLUMNS)}")
-    names = {}
-    for name, aliases in COLUMNS.items():
-        if name in chosen:
-            if chosen[name] not in present:
-                raise UsageError(
-                    f"{path} 里没有列“{chosen[name]}”；有：{'、'.join(present) or '（无）'}"
-                )
-            names[name] = chosen[name]
-            continue
-        for alias in aliases:
-            if alias in present:
-                names[name] = alias
-                break
+    for name, title in chosen.items():
+        if title not in present:
+            raise UsageError(f"{path} 里没有列“{title}”；有：{'、'.join(present) or '（无）'}")
+    names = _columns_in(present, chosen)
     for name, title in (("text", "诉求内容"), ("code", "目录编码")):
         if name not in names:
             raise DataError(
@@ -214,6 +213,16 @@ def resolve_columns(
                 path=path,
                 remedy=f"用 --column {name}=列名 指明",
             )
+    return names
+
+
+def _columns_in(present: Sequence[str], chosen: Mapping[str, str]) -> dict[str, str]:
+    names = {}
+    for name, aliases in COLUMNS.items():
+        for title in (chosen[name],) if name in chosen else aliases:
+            if title in present:
+                names[name] = title
+                break
     return names
 
 

@@ -347,7 +347,8 @@ def calibrate_on_tickets(
         note = f"未校准：校准工单只有 {len(chosen)} 件，至少需要 {_LEAST_TO_CALIBRATE} 件"
         return classifier, Calibration(fitted_on=note), 1.0
     temperature = 1.0
-    if len(chosen) >= _LEAST_TO_CALIBRATE:
+    # A temperature fitted on a few easy tickets makes the model too sure of everything else.
+    if len(chosen) >= _ENOUGH_TO_CALIBRATE or not has_says:
         few = sample(chosen, _MOST_FOR_TEMPERATURE, options.seed)
         classifier, temperature = with_temperature(classifier, catalogue, few)
     known_units = [t.units for t in chosen]

@@ -306,23 +306,25 @@ def _read(path: Path, titles: Mapping[str, str]) -> _Table:
         raise DataError(f"不是有效的 XLSX 文件（{fault}）", path=path) from None
     first = _SHEET if _SHEET in book.sheetnames else book.sheetnames[0]
     table = _table(first, [list(r) for r in book[first].iter_rows(values_only=True)], titles, path)
-    if _CLASS_SHEET in book.sheetnames:
-        for r in list(book[_CLASS_SHEET].iter_rows(values_only=True))[1:]:
-            if r and r[0] is not None:
-                cells = [str(v) if v is not None else "" for v in (*r, "", "", "", "")]
-                budget = int(cells[2]) if cells[2].isdigit() else 0
-                table.classes[cells[0]] = LevelOneClass(
-                    cells[0], cells[1], budget, cells[3], cells[4]
-                )
+    for row in _further_sheet(book, _CLASS_SHEET):
+        budget = int(row[2]) if row[2].isdigit() else 0
+        table.classes[row[0]] = LevelOneClass(row[0], row[1], budget, row[3], row[4])
     if _RETIRED_SHEET in book.sheetnames:
-        table.retired = []
-        for r in list(book[_RETIRED_SHEET].iter_rows(values_only=True))[1:]:
-            if r and r[0] is not None:
-                cells = [str(v) if v is not None else "" for v in (*r, "", "", "", "")]
-                table.retired.append(
-                    RetiredLeaf(cells[0], cells[1], _split(cells[2], "、"), cells[3], cells[4])
-                )
+        table.retired = [
+            RetiredLeaf(row[0], row[1], _split(row[2], "、"), row[3], row[4])
+            for row in _further_sheet(book, _RETIRED_SHEET)
+        ]
     return table
+
+
+def _further_sheet(book: Workbook, name: str) -> Iterator[list[str]]:
+    """Yield the rows of a sheet as five texts; none if there is no such sheet."""
+    if name not in book.sheetnames:
+        return
+    for number, values in enumerate(book[name].iter_rows(values_only=True)):
+        if number and values and values[0] is not None:
+            texts = ["" if value is None else str(value) for value in values]
+            yield (texts + [""] * 5)[:5]
 
 
 def _table(sheet: str, cells: list[list[Any]], titles: Mapping[str, str], path: Path) -> _Table:

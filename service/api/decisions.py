@@ -57,12 +57,14 @@ def _verdict(body: DecisionBody, service: Service) -> Verdict:
         successors = catalogue.successors(body.code)
         if successors:
             raise Problem(
-                422, "retired-code",
+                422,
+                "retired-code",
                 f"编码 {body.code} 已退役，请改用 {'、'.join(successors)}",
                 successors=list(successors),
             )
         raise Problem(
-            422, "unknown-code",
+            422,
+            "unknown-code",
             f"派单目录（{catalogue.version}）里没有编码 {body.code}；用 GET /v1/catalogue/search 查找",
         )
     unit, unit_code = body.unit, body.unit_code
@@ -76,7 +78,13 @@ def _verdict(body: DecisionBody, service: Service) -> Verdict:
     if body.kind == "returned" and not (body.reason or "").strip():
         raise Problem(422, "invalid", "退回须写明理由")
     return Verdict(
-        body.suggestion_id, body.demand, body.kind, body.code, unit_code, unit, body.reason,
+        body.suggestion_id,
+        body.demand,
+        body.kind,
+        body.code,
+        unit_code,
+        unit,
+        body.reason,
         body.unless_decided,
     )
 
@@ -139,7 +147,9 @@ def tickets(
     limit: _LIMIT = 50,
 ) -> dict[str, Any]:
     """Return a page of tickets, newest first."""
-    rows = read_tickets(service.engine, status=status, words=_storable(q), before=before, limit=limit)
+    rows = read_tickets(
+        service.engine, status=status, words=_storable(q), before=before, limit=limit
+    )
     return {"tickets": rows, "next": rows[-1]["id"] if len(rows) == limit else None}
 
 

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Path, Query
 
 from jiesu_nlp.catalogue.model import Catalogue, Leaf
 from jiesu_nlp.catalogue.search import initials, search
+from jiesu_nlp.route.rules import Case
 from jiesu_nlp.route.units import RegisteredUnit
 from jiesu_nlp.text.normalise import normalise
+from jiesu_nlp.ticket import Ticket
 from service.api.deps import AService, Operator
-from service.api.schemas import PlaceBody
+from service.api.schemas import PlaceBody, RouteBody
 from service.models import LoadedModel
 from service.problems import Problem
 
@@ -88,7 +90,9 @@ def search_catalogue(
 
 @router.get("/catalogue/{code}", summary="一个大类、小类或细项")
 def entry(
-    code: Annotated[str, Path(max_length=16, examples=["09-02-003"])], service: AService, who: Operator
+    code: Annotated[str, Path(max_length=16, examples=["09-02-003"])],
+    service: AService,
+    who: Operator,
 ) -> dict[str, Any]:
     """Return a leaf with its definition and examples, or the leaves under a class or group."""
     model = service.models.active
@@ -118,8 +122,12 @@ def entry(
 
 def _unit(unit: RegisteredUnit) -> dict[str, Any]:
     return {
-        "code": unit.code, "name": unit.name, "short": unit.short, "class": unit.unit_class,
-        "level": unit.level, "area": list(unit.area),
+        "code": unit.code,
+        "name": unit.name,
+        "short": unit.short,
+        "class": unit.unit_class,
+        "level": unit.level,
+        "area": list(unit.area),
     }
 
 
@@ -149,6 +157,35 @@ def unit(
     if found is None:
         raise Problem(404, "unknown-unit", f"没有编码为 {code} 的承办单位")
     return _unit(found)
+
+
+@router.post("/route", summary="换一个细项后的承办单位、协办、抄送与时限")
+async def route(body: RouteBody, service: AService, who: Operator) -> dict[str, Any]:
+    """Route a demand as if its matter were the given leaf."""
+    dispatcher = service.models.active.dispatcher
+    if body.code not in dispatcher.catalogue:
+        raise Problem(422, "unknown-code", f"派单目录里没有编码 {body.code}")
+    routing = dispatcher.router.route(
+        Case(
+            leaf=body.code,
+            text=body.text,
+            kind=body.kind,
+            owners=frozenset(body.owners),
+            actors=frozenset(body.actors),
+            request_type=body.request_type,
+            district=body.district,
+            town=body.town,
+            month=Ticket(text="", created_at=body.created_at).month,
+            gate=body.gate,
+        )
+    )
+    return {
+        "unit": routing.lead.to_dict(),
+        "co_units": [u.to_dict() for u in routing.co_units],
+        "cc": [u.to_dict() for u in routing.cc],
+        "alternatives": [u.to_dict() for u in routing.alternatives],
+        "deadline": routing.deadline.to_dict(),
+    }
 
 
 @router.post("/places/lookup", summary="识别一句话里的地点")

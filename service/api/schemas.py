@@ -1,5 +1,7 @@
 """Bodies of requests, with examples in Chinese, and the documented shape of answers."""
 
+# ruff: noqa: D400 - docstrings become descriptions in OpenAPI, and Chinese ends with 。
+
 from __future__ import annotations
 
 import copy
@@ -52,7 +54,9 @@ class TicketBody(BaseModel):
         },
     )
 
-    text: Annotated[str, Field(max_length=TEXT_LIMIT, description="诉求内容"), AfterValidator(_worded)]
+    text: Annotated[
+        str, Field(max_length=TEXT_LIMIT, description="诉求内容"), AfterValidator(_worded)
+    ]
     id: Short | None = Field(None, description="工单编号，原样带回")
     channel: Short | None = Field(None, description="渠道")
     created_at: Short | None = Field(None, description="受理时间，ISO 8601")
@@ -62,8 +66,12 @@ class TicketBody(BaseModel):
     def ticket(self) -> Ticket:
         """Return the library's ticket."""
         return Ticket(
-            text=self.text, id=self.id, channel=self.channel, created_at=self.created_at,
-            requester=self.requester, address=self.address,
+            text=self.text,
+            id=self.id,
+            channel=self.channel,
+            created_at=self.created_at,
+            requester=self.requester,
+            address=self.address,
         )
 
 
@@ -115,6 +123,21 @@ class AlikeBody(BaseModel):
     district: Short | None = None
     town: Short | None = None
     requester: Short | None = None
+
+
+class RouteBody(BaseModel):
+    """换一个细项，重新派向：取自一条派单建议的内容。"""
+
+    code: Annotated[str, Field(max_length=16), AfterValidator(_clean)]
+    text: Annotated[str, Field(max_length=TEXT_LIMIT), AfterValidator(_clean)] = ""
+    kind: Annotated[str, Field(max_length=32), AfterValidator(_clean)] = "unknown"
+    district: Short | None = None
+    town: Short | None = None
+    owners: Annotated[list[Short], Field(max_length=50)] = []
+    actors: Annotated[list[Short], Field(max_length=50)] = []
+    request_type: Short = "投诉"
+    gate: Short = "none"
+    created_at: Short | None = None
 
 
 class PlaceBody(BaseModel):

@@ -28,9 +28,7 @@ Key = Annotated[
 
 def json_response(value: Any) -> Response:
     """Answer with JSON in UTF-8, without a second look at plain data."""
-    return Response(
-        json.dumps(value, ensure_ascii=False).encode(), media_type="application/json"
-    )
+    return Response(json.dumps(value, ensure_ascii=False).encode(), media_type="application/json")
 
 
 @router.post("/suggestions", summary="一件工单的派单建议", responses=_ANSWER)  # type: ignore[arg-type]

@@ -28,7 +28,9 @@ def open_engine(url: str) -> Engine:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError, ValueError):
-        raise UsageError("数据库地址 JIESU_DATABASE_URL 看不懂；例：postgresql://用户:口令@主机/库名") from None
+        raise UsageError(
+            "数据库地址 JIESU_DATABASE_URL 看不懂；例：postgresql://用户:口令@主机/库名"
+        ) from None
     if backend == "postgresql":
         return create_engine(
             parsed,

@@ -24,12 +24,20 @@ def labelled(engine: Engine, *, since: str | None = None) -> Iterator[dict[str, 
     """Yield one row of :data:`COLUMNS` per decided demand, oldest ticket first."""
     query = (
         select(
-            suggestion.c.id, suggestion.c.text, suggestion.c.created_at, suggestion.c.received_at,
-            suggestion.c.answer, decision.c.demand, decision.c.kind, decision.c.code,
+            suggestion.c.id,
+            suggestion.c.text,
+            suggestion.c.created_at,
+            suggestion.c.received_at,
+            suggestion.c.answer,
+            decision.c.demand,
+            decision.c.kind,
+            decision.c.code,
             decision.c.unit,
         )
         .join(decision, decision.c.suggestion_id == suggestion.c.id)
-        .order_by(suggestion.c.created_at, suggestion.c.id, decision.c.demand, decision.c.created_at)
+        .order_by(
+            suggestion.c.created_at, suggestion.c.id, decision.c.demand, decision.c.created_at
+        )
         .execution_options(yield_per=_PAGE)
     )
     if since:
@@ -88,9 +96,7 @@ def to_parquet(rows: Iterator[dict[str, Any]]) -> bytes:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    schema = pa.schema(
-        [(c, pa.float64() if c == "weight" else pa.string()) for c in COLUMNS]
-    )
+    schema = pa.schema([(c, pa.float64() if c == "weight" else pa.string()) for c in COLUMNS])
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         page: list[dict[str, Any]] = []

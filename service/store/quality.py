@@ -95,7 +95,9 @@ def read_quality(engine: Engine, days: int = 30) -> Quality:
                 step.label("bin"),
                 func.count().label("n"),
                 func.avg(decision.c.confidence).label("said"),
-                (_count(decision.c.unit == decision.c.suggested_unit) * 1.0 / func.count()).label("was"),
+                (_count(decision.c.unit == decision.c.suggested_unit) * 1.0 / func.count()).label(
+                    "was"
+                ),
             )
             .where(recent, _LABELLED, decision.c.confidence.is_not(None))
             .group_by(step)
@@ -127,9 +129,7 @@ def read_quality(engine: Engine, days: int = 30) -> Quality:
             by_unit=grouped(decision.c.suggested_unit, most=20),
             by_district=grouped(func.coalesce(decision.c.district, "（未识别）")),
             by_model=grouped(func.coalesce(decision.c.model, "（未知）")),
-            calibration=[
-                {"count": b.n, "said": float(b.said), "was": float(b.was)} for b in bins
-            ],
+            calibration=[{"count": b.n, "said": float(b.said), "was": float(b.was)} for b in bins],
             confusions=[{"from": r[0], "to": r[1], "count": r.n} for r in confusions],
             hot=_hot(c),
         )
@@ -152,7 +152,9 @@ def _hot(c: Any) -> list[dict[str, Any]]:
     )
     return [
         {
-            "code": r.code, "district": r.district, "week": int(r.week),
+            "code": r.code,
+            "district": r.district,
+            "week": int(r.week),
             "usual": round(int(r.before) / 3, 1),
             "rising": int(r.week) >= 3 and int(r.week) >= 2 * int(r.before) / 3,
         }

@@ -37,7 +37,7 @@ class Brief:
 
     @classmethod
     def unknown(cls, identity: str) -> Brief:
-        """A suggestion that cannot be looked up now."""
+        """Return the brief of a suggestion that cannot be looked up now."""
         return cls(identity, None, None, "none", ())
 
 
@@ -65,7 +65,7 @@ def read_brief(engine: Engine, identity: str) -> Brief | None:
     """Return the brief of a stored suggestion."""
     with engine.connect() as c:
         row = c.execute(select(suggestion).where(suggestion.c.id == identity)).first()
-    return None if row is None else brief_of(row._mapping, json.loads(row.answer))
+    return None if row is None else brief_of(dict(row._mapping), json.loads(row.answer))
 
 
 def read_ticket(engine: Engine, identity: str) -> dict[str, Any] | None:
@@ -75,7 +75,9 @@ def read_ticket(engine: Engine, identity: str) -> dict[str, Any] | None:
         if row is None:
             return None
         decisions = c.execute(
-            select(decision).where(decision.c.suggestion_id == identity).order_by(decision.c.created_at)
+            select(decision)
+            .where(decision.c.suggestion_id == identity)
+            .order_by(decision.c.created_at)
         ).all()
     return {
         **_summary(row),
@@ -147,9 +149,11 @@ def read_alike(
     street or town in like words. They are only shown; nothing is merged.
     """
     since = ago(days)
-    same_matter = and_(suggestion.c.code == code, suggestion.c.district == district) if (
-        district
-    ) else (suggestion.c.code == code)
+    same_matter = (
+        and_(suggestion.c.code == code, suggestion.c.district == district)
+        if (district)
+        else (suggestion.c.code == code)
+    )
     with engine.connect() as c:
         rows = list(
             c.execute(
@@ -170,7 +174,8 @@ def read_alike(
             callers = {r.id for r in own}
             rows = [*own, *(r for r in rows if r.id not in callers)]
     pairs = _bigrams(text)
-    duplicates, similar = [], []
+    duplicates: list[dict[str, Any]] = []
+    similar: list[dict[str, Any]] = []
     for row in rows:
         share = _overlap(pairs, _bigrams(row.text))
         why = None
@@ -214,7 +219,9 @@ def read_decisions(
 def read_shadow(engine: Engine, days: int = 30) -> list[dict[str, Any]]:
     """Return per shadow model: agreement with the active one, and accuracy of both where decided."""
     judged = (
-        select(decision.c.suggestion_id, decision.c.code, decision.c.unit, decision.c.suggested_code)
+        select(
+            decision.c.suggestion_id, decision.c.code, decision.c.unit, decision.c.suggested_code
+        )
         .where(decision.c.demand == 0, decision.c.kind.in_(("accepted", "changed")))
         .subquery()
     )
@@ -227,7 +234,9 @@ def read_shadow(engine: Engine, days: int = 30) -> list[dict[str, Any]]:
             func.sum(case((shadow.c.same_unit, 1), else_=0)).label("same_unit"),
             func.count(judged.c.code).label("judged"),
             func.sum(case((shadow.c.code == judged.c.code, 1), else_=0)).label("right"),
-            func.sum(case((judged.c.suggested_code == judged.c.code, 1), else_=0)).label("active_right"),
+            func.sum(case((judged.c.suggested_code == judged.c.code, 1), else_=0)).label(
+                "active_right"
+            ),
         )
         .select_from(shadow.outerjoin(judged, judged.c.suggestion_id == shadow.c.suggestion_id))
         .where(shadow.c.created_at >= ago(days))

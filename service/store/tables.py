@@ -1,25 +1,26 @@
 """Tables of the store. Suggestions and decisions are append-only: triggers refuse an UPDATE.
 
-Times are UTC texts of fixed width (``2026-11-20T09:30:00.123Z``), so they sort and compare alike in
-SQLite and PostgreSQL.
+Times are Beijing texts of fixed width (``2026-11-20T09:30:00.123+08:00``): they sort and compare alike
+in SQLite and PostgreSQL, and a day is the day of the city.
 """
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from secrets import token_hex
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 HEAD = "0001"
 metadata = MetaData()
+_BEIJING = timezone(timedelta(hours=8))
 
 suggestion = Table(
     "suggestion",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("created_at", String(24), nullable=False),
+    Column("created_at", String(32), nullable=False),
     Column("ticket_id", Text),
     Column("received_at", Text),
     Column("channel", Text),
@@ -52,7 +53,7 @@ decision = Table(
     "decision",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("created_at", String(24), nullable=False),
+    Column("created_at", String(32), nullable=False),
     Column("suggestion_id", String(32), nullable=False),
     Column("demand", Integer, nullable=False),
     Column("kind", String(16), nullable=False),
@@ -80,7 +81,7 @@ shadow = Table(
     "shadow",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("created_at", String(24), nullable=False),
+    Column("created_at", String(32), nullable=False),
     Column("suggestion_id", String(32), nullable=False),
     Column("model", Text, nullable=False),
     Column("active_model", Text, nullable=False),
@@ -97,7 +98,7 @@ audit = Table(
     "audit",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("created_at", String(24), nullable=False),
+    Column("created_at", String(32), nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", String(32), nullable=False),
     Column("detail", Text),
@@ -112,7 +113,7 @@ account = Table(
     Column("role", String(16), nullable=False),
     Column("password", Text, nullable=False),
     Column("active", Boolean, nullable=False),
-    Column("created_at", String(24), nullable=False),
+    Column("created_at", String(32), nullable=False),
 )
 
 session = Table(
@@ -121,8 +122,8 @@ session = Table(
     Column("id", String(64), primary_key=True),
     Column("account", String(64), nullable=False),
     Column("csrf", String(64), nullable=False),
-    Column("created_at", String(24), nullable=False),
-    Column("expires_at", String(24), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("expires_at", String(32), nullable=False),
 )
 
 api_key = Table(
@@ -132,8 +133,8 @@ api_key = Table(
     Column("name", Text, nullable=False),
     Column("role", String(16), nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("created_at", String(24), nullable=False),
-    Column("revoked_at", String(24)),
+    Column("created_at", String(32), nullable=False),
+    Column("revoked_at", String(32)),
 )
 
 APPEND_ONLY = ("suggestion", "decision", "shadow", "audit")
@@ -142,13 +143,13 @@ SPOOLED = {"suggestion": suggestion, "decision": decision, "shadow": shadow, "au
 
 def stamp(moment: datetime | None = None) -> str:
     """Return a moment (now) as the store writes it."""
-    moment = moment or datetime.now(UTC)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    moment = (moment or datetime.now(_BEIJING)).astimezone(_BEIJING)
+    return moment.isoformat(timespec="milliseconds")
 
 
 def ago(days: float) -> str:
     """Return the stamp of so many days ago."""
-    return stamp(datetime.now(UTC) - timedelta(days=days))
+    return stamp(datetime.now(_BEIJING) - timedelta(days=days))
 
 
 def new_id() -> str:

@@ -1,0 +1,221 @@
+import json
+
+import pytest
+from openpyxl import Workbook
+
+from jiesu_nlp.catalogue.model import RetiredLeaf
+from jiesu_nlp.errors import DataError, UsageError
+from training.labels import LabelBook, catalogue_of_labels
+from training.tickets import LabelledTicket, Rejected, iso_time, read_tickets
+from tests.training.conftest import write_jsonl
+
+LEAF = "09-02-003"
+
+
+@pytest.fixture
+def book(knowledge) -> LabelBook:
+    return LabelBook(knowledge.catalogue)
+
+
+def read(path, book, **options):
+    return list(read_tickets([path], book, **options))
+
+
+ROWS = [
+    ["诉求内容", "编码", "受理时间", "权重"],
+    ["门口烧烤摊，油烟大", LEAF, "2026/3/4 9:30", "2"],
+    ["路上有小贩", LEAF, "2026-03-05", ""],
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+def test_csv_in_any_usual_encoding(tmp_path, book, encoding):
+    text = "\n".join(",".join(f'"{c}"' for c in row) for row in ROWS)
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    first, second = read(tmp_path / "a.csv", book)
+    assert first.text == "门口烧烤摊，油烟大"
+    assert first.code == second.code == LEAF
+    assert (first.created_at, first.weight, second.weight) == ("2026-03-04T09:30:00", 2.0, 1.0)
+
+
+def test_csv_with_line_breaks_in_a_cell(tmp_path, book):
+    (tmp_path / "a.csv").write_text(f'text,code\n"第一行\n第二行",{LEAF}\n', encoding="utf-8")
+    (ticket,) = read(tmp_path / "a.csv", book)
+    assert ticket.text == "第一行\n第二行"
+
+
+def test_every_format_gives_the_same_tickets(tmp_path, book):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    rows = [dict(zip(("text", "code", "created_at"), r[:3], strict=True)) for r in ROWS[1:]]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    workbook = Workbook()
+    workbook.active.append(list(rows[0]))
+    for row in rows:
+        workbook.active.append(list(row.values()))
+    workbook.save(tmp_path / "b.xlsx")
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, tmp_path / "c.parquet")
+    dataset = tmp_path / "d"
+    dataset.mkdir()
+    (dataset / "state.json").write_text("{}")
+    with pa.ipc.new_stream(dataset / "data-00000-of-00001.arrow", table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "e.tsv").write_text(
+        "\n".join("\t".join(r.values()) for r in [dict(zip(rows[0], rows[0], strict=True)), *rows]),
+        encoding="utf-8",
+    )
+    kinds = [tmp_path / n for n in ("a.jsonl", "b.xlsx", "c.parquet", "d", "e.tsv")]
+    found = [[(t.text, t.code, t.created_at) for t in read(p, book)] for p in kinds]
+    assert found[0][0] == ("门口烧烤摊，油烟大", LEAF, "2026-03-04T09:30:00")
+    assert all(f == found[0] for f in found)
+
+
+def test_a_folder_is_read_in_name_order(tmp_path, book):
+    for name in ("b", "a"):
+        write_jsonl(tmp_path / f"{name}.jsonl", [{"text": f"诉求{name}", "code": LEAF}])
+    assert [t.text for t in read(tmp_path, book)] == ["诉求a", "诉求b"]
+
+
+def test_labels_may_be_codes_paths_or_names(tmp_path, book):
+    path = book.catalogue.path(LEAF)
+    labels = [LEAF, " › ".join(path), "/".join(path), ">".join(path), path[2]]
+    write_jsonl(tmp_path / "a.jsonl", [{"text": "占道", "path": label} for label in labels])
+    assert {t.code for t in read(tmp_path / "a.jsonl", book)} == {LEAF}
+
+
+def test_retired_codes_follow_their_successors(knowledge):
+    from dataclasses import replace
+
+    catalogue = replace(
+        knowledge.catalogue,
+        retired=(
+            RetiredLeaf("90-01-001", "旧一", ("90-01-002",)),
+            RetiredLeaf("90-01-002", "旧二", (LEAF,)),
+            RetiredLeaf("90-01-003", "旧三", (LEAF, "09-02-001")),
+        ),
+    )
+    book = LabelBook(catalogue)
+    assert book.resolve("90-01-001").code == LEAF
+    several = book.resolve("90-01-003")
+    assert several.code is None
+    assert "09-02-001" in several.detail
+    assert sum(book.retired.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"text": "  ", "code": LEAF}, "诉求为空"),
+        ({"text": None, "code": LEAF}, "诉求为空"),
+        ({"text": "路灯", "code": "99-99-999"}, "编码不存在"),
+        ({"text": "路灯", "code": "09"}, "只到大类或小类"),
+        ({"text": "路灯", "code": ""}, "没有编码"),
+        ({"text": "路灯", "code": LEAF, "weight": "-1"}, "权重有误"),
+        ({"text": "路灯", "code": LEAF, "weight": "nan"}, "权重有误"),
+        ({"text": "路灯", "code": LEAF, "created_at": "前天"}, "时间有误"),
+        ({"text": "a\x00b", "code": LEAF}, "诉求不可用"),
+    ],
+)
+def test_a_bad_row_says_why(tmp_path, book, row, reason):
+    write_jsonl(tmp_path / "a.jsonl", [{"text": "好的一行", "code": LEAF}, row])
+    good, bad = read(tmp_path / "a.jsonl", book)
+    assert isinstance(good, LabelledTicket)
+    assert isinstance(bad, Rejected)
+    assert bad.reason == reason
+    assert "第 2 行" in bad.where
+
+
+def test_unreadable_lines_are_reported_not_dropped(tmp_path, book):
+    good = json.dumps({"text": "路灯不亮", "code": LEAF}, ensure_ascii=False).encode()
+    (tmp_path / "a.jsonl").write_bytes(good + b"\n{oops\n\xff\xfe\x81\n[1]\n" + good + b"\n")
+    found = read(tmp_path / "a.jsonl", book)
+    assert [type(f) for f in found] == [
+        LabelledTicket,
+        Rejected,
+        Rejected,
+        Rejected,
+        LabelledTicket,
+    ]
+
+
+def test_columns_can_be_named(tmp_path, book):
+    (tmp_path / "a.csv").write_text(f"说了啥,算啥\n路灯不亮,{LEAF}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="--column text"):
+        read(tmp_path / "a.csv", book)
+    (ticket,) = read(tmp_path / "a.csv", book, columns={"text": "说了啥", "code": "算啥"})
+    assert ticket.text == "路灯不亮"
+    with pytest.raises(UsageError, match="没有列"):
+        read(tmp_path / "a.csv", book, columns={"text": "没这列"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.parquet", b"PAR1 no"), ("a.xlsx", b"PK no"), ("a.csv", b"")]
+)
+def test_damaged_files_are_named(tmp_path, book, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=name):
+        read(tmp_path / name, book)
+
+
+def test_missing_and_foreign_files(tmp_path, book):
+    with pytest.raises(UsageError, match="没有这个文件"):
+        read(tmp_path / "none.csv", book)
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    with pytest.raises(UsageError, match="不认识的文件类型"):
+        read(tmp_path / "a.pdf", book)
+
+
+def test_a_huge_file_is_streamed(tmp_path, book):
+    """The first ticket comes before the rest of the file has been read."""
+    path = tmp_path / "a.jsonl"
+    line = json.dumps({"text": "路灯不亮", "code": LEAF}, ensure_ascii=False) + "\n"
+    path.write_text(line * 200_000, encoding="utf-8")
+    stream = read_tickets([path], book)
+    import tracemalloc
+
+    tracemalloc.start()
+    for _ in range(20_000):
+        next(stream)
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("written", "iso"),
+    [
+        ("2026-11-20T09:30:05", "2026-11-20T09:30:05"),
+        ("2026年3月4日", "2026-03-04T00:00:00"),
+        ("20260304", "2026-03-04T00:00:00"),
+        ("46085.5", "2026-03-04T12:00:00"),
+        ("2026-13-01", None),
+        ("不详", None),
+    ],
+)
+def test_times_as_people_write_them(written, iso):
+    assert iso_time(written) == iso
+
+
+def test_a_catalogue_of_labels_keeps_levels():
+    catalogue = catalogue_of_labels(
+        ["甲 › 一 › x", "甲 › 一 › y", "甲 › 二 › x", "乙"], version="v"
+    )
+    assert len(catalogue) == 4
+    assert len(catalogue.classes) == 2
+    assert {catalogue.path(c) for c in catalogue.codes} >= {("甲", "一", "x"), ("乙", "乙", "乙")}
+    book = LabelBook(catalogue)
+    assert (
+        len({book.resolve(name).code for name in ("甲 › 一 › x", "甲›一›y", "甲>二>x", "乙")}) == 4
+    )
+
+
+def test_many_flat_labels_fit_into_codes():
+    catalogue = catalogue_of_labels([f"类{i}" for i in range(2500)], version="v")
+    assert len(set(catalogue.codes)) == 2500
+    assert len(catalogue.classes) == 1
+
+
+def test_one_label_is_no_catalogue():
+    with pytest.raises(DataError, match="只有 1 个类目"):
+        catalogue_of_labels(["甲", " 甲 "], version="v")
