@@ -17,7 +17,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from jiesu_nlp.bundle import Bundle, Registry, open_bundle
-from jiesu_nlp.classify.classifier import Classifier, Prediction
+from jiesu_nlp.classify.loading import classifier_of
+from jiesu_nlp.classify.predictor import LeafPredictor, Prediction
 from jiesu_nlp.confidence import Calibration
 from jiesu_nlp.errors import BundleError
 from jiesu_nlp.home import models_dir, taxonomy_dir
@@ -108,7 +109,7 @@ class Dispatcher:
     def __init__(
         self,
         knowledge: Knowledge,
-        classifier: Classifier,
+        classifier: LeafPredictor,
         calibration: Calibration,
         versions: Mapping[str, str],
     ) -> None:
@@ -140,7 +141,7 @@ class Dispatcher:
         """
         return cls(
             knowledge=knowledge_of(bundle),
-            classifier=Classifier.from_bundle(bundle),
+            classifier=classifier_of(bundle),
             calibration=Calibration.from_json(bundle.read_json(CALIBRATION_FILE)),
             versions=bundle.versions,
         )

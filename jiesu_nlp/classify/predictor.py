@@ -1,0 +1,134 @@
+"""From logits to predictions: what every classifier shares, whatever makes its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from jiesu_nlp.classify.features import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the classifier says of one text.
+
+    ``leaves`` and ``probabilities`` are the best rows of the catalogue, best first;
+    ``leaf_set`` is the conformal set. A class's probability is the sum over its leaves.
+    """
+
+    leaves: tuple[int, ...]
+    probabilities: tuple[float, ...]
+    class_row: int
+    class_probability: float
+    leaf_set: tuple[int, ...]
+
+
+class LeafPredictor:
+    """A classifier over the leaves and *no matter*.
+
+    Subclasses are frozen dataclasses with the fields below and give :meth:`logits`,
+    :meth:`evidence`, :meth:`tempered` and :meth:`to_files`.
+
+    Attributes
+    ----------
+    class_of
+        Row of the level-1 class of each leaf, non-decreasing, shape ``(leaves,)``.
+    set_threshold
+        A leaf is in the conformal set if its probability is at least this.
+    coverage
+        Stated coverage of the set.
+    largest_set
+        No conformal set has more leaves than this.
+    """
+
+    class_of: Ints
+    set_threshold: float
+    coverage: float
+    largest_set: int
+
+    @cached_property
+    def _class_starts(self) -> Ints:
+        """First leaf row of each class; leaves of a class stand together."""
+        return np.searchsorted(self.class_of, np.arange(int(self.class_of.max()) + 1))
+
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """Return logits, shape ``(len(texts), leaves + 1)``; the last column is *no matter*."""
+        raise NotImplementedError
+
+    def evidence(self, text: str, leaf: int, *, most: int = 5) -> tuple[tuple[int, int], ...]:
+        """Return spans of ``text`` that spoke most for a leaf: half-open, in order, apart."""
+        raise NotImplementedError
+
+    def tempered(self, temperature: float) -> LeafPredictor:
+        """Return the same classifier with its logits divided by ``temperature``."""
+        raise NotImplementedError
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return the files of a bundle."""
+        raise NotImplementedError
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """Return leaf probabilities, shape ``(len(texts), leaves)``.
+
+        Each row sums to at most one; the rest is the probability of *no matter*.
+        """
+        return self.leaf_probabilities(self.logits(texts))
+
+    def leaf_probabilities(self, logits: Floats) -> Floats:
+        """Turn logits (overwritten) into leaf probabilities."""
+        return softmax(logits)[:, : len(self.class_of)]
+
+    def predict(self, texts: Sequence[str], *, k: int = 5) -> list[Prediction]:
+        """Return the ``k`` best leaves, the best class and the conformal set of each text."""
+        p = self.probabilities(texts)
+        width = min(max(k, self.largest_set), p.shape[1])
+        best = np.argpartition(-p, width - 1, axis=1)[:, :width]
+        order = np.argsort(-np.take_along_axis(p, best, axis=1), axis=1, kind="stable")
+        best = np.take_along_axis(best, order, axis=1)
+        top = np.take_along_axis(p, best, axis=1)
+        in_set = np.maximum((top >= self.set_threshold).sum(axis=1), 1)
+        class_p = self.class_probabilities(p)
+        class_row = class_p.argmax(axis=1)
+        return [
+            Prediction(
+                leaves=tuple(best[i, :k].tolist()),
+                probabilities=tuple(top[i, :k].tolist()),
+                class_row=int(class_row[i]),
+                class_probability=float(class_p[i, class_row[i]]),
+                leaf_set=tuple(best[i, : in_set[i]].tolist()),
+            )
+            for i in range(len(texts))
+        ]
+
+    def class_probabilities(self, leaf_probabilities: Floats) -> Floats:
+        """Sum leaf probabilities per level-1 class, shape ``(n, classes)``."""
+        return np.add.reduceat(leaf_probabilities, self._class_starts, axis=1)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return row-wise softmax; ``logits`` is overwritten."""
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits
+
+
+def strongest_spans(
+    per_char: Floats, *, most: int, shortest: int = 2
+) -> tuple[tuple[int, int], ...]:
+    """Return the runs of characters with the greatest gain.
+
+    A character belongs to a run if its gain is above the mean of the positive ones.
+    """
+    positive = per_char[per_char > 0]
+    if not len(positive):
+        return ()
+    marked = np.zeros(len(per_char) + 2, dtype=np.int8)
+    marked[1:-1] = per_char > positive.mean()
+    edges = np.flatnonzero(np.diff(marked))
+    runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= shortest]
+    runs.sort(key=lambda run: -float(per_char[run[0] : run[1]].sum()))
+    return tuple(sorted(runs[:most]))
