@@ -36,6 +36,7 @@ _NEVER_PLACES: Final = tuple(
     """.split()
 )
 _KNOWN_VILLAGE: Final = 1.5
+_TOWN_SUFFIX: Final = re.compile("(?:街道|地区|镇|乡)$")
 _UNSURE: Final = KeyFlag.WEAK | KeyFlag.HARD | KeyFlag.CONTEXT
 _QUALIFIER: Final = re.compile("[（(][^）)]*[）)]$")
 _GENERIC_ZONE: Final = ("经开区", "开发区", "经济技术开发区", "经济开发区")
@@ -126,6 +127,16 @@ class _Builder:
             if town.kind == "地区" and town.name.endswith("地区"):
                 self.key(town.name + "办事处", row)
 
+    def add_town_stems(self) -> None:
+        """Let 龙潭这边, 安定那边 mean the town, where no table knows the name better."""
+        for (district, name), zone in list(self.town_rows.items()):
+            stem = _TOWN_SUFFIX.sub("", name)
+            if zone >= 0 and len(stem) > 1 and stem != name and stem not in self.keys:
+                row = next(
+                    r for r, n in enumerate(self.names) if n == name and self.zones[r] == (zone,)
+                )
+                self.key(stem, row, KeyFlag.WEAK | KeyFlag.HARD)
+
     def district_alias(self, town: TownRow) -> None:
         """Let the spellings of the development zone, which has a town's code too, mean the district."""
         row = self.names.index(town.name)
@@ -214,6 +225,7 @@ class _Builder:
             self.add_community(community)
         for named in self.tables.named:
             self.add_named(named)
+        self.add_town_stems()
         self.favour_known_villages()
         self.drop_composed()
         for spelling in _CITY_NAMES:

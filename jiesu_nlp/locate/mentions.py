@@ -20,7 +20,7 @@ _BREAK: Final = re.compile("[,。.;!?:、\\n]")
 
 # What ends just before a place, as a rule.
 _LEADS: Final = re.compile(
-    r"(?:^|[\s,。.;!?:、(\"“《\[/]|[在从到往离至去回来住于经过近是乘坐逛京]|位于|反映|投诉|举报|地铁|号线|地址|地点|前往|市区?)$"
+    r"(?:^|[这那]个|[\s,。.;!?:、(\"“《\[/]|[在从到往离至去回来住于经过近是乘坐逛京]|位于|反映|投诉|举报|地铁|号线|地址|地点|前往|市区?)$"
 )
 _SURE_LEADS: Final = re.compile(
     "(?:[在住去到回逛来从]|位于|地铁|号线|前往|地址:?|地点:?|我们|咱们?|俺们?)$"
@@ -36,6 +36,10 @@ _NOT_AFTER_HARD: Final = re.compile("[口里]")
 _DISTRICT_FOLLOWS: Final = re.compile(
     r"$|[\s,。.;!?:、)的这那有某各全和与到来去租买住上户人区县境段线店站东西南北内哪开办工务农山旅]"
     "|一[家个所条处些]|地铁|城铁|火车站|城区|县城|新城|本地|居民|村民|分局|法院|检察院|教委|住建|城管|政府|公安|校区|附近|方向|交界|老城"
+)
+# Short names that mean nothing but the district: at the head of a clause they need no more.
+_PLAIN_DISTRICTS: Final = frozenset(
+    "海淀 通州 昌平 怀柔 延庆 顺义 平谷 房山 丰台 门头沟 石景山".split()
 )
 # After the short name of a district these speak of a place whatever stands before it.
 _DISTRICT_SURELY: Final = re.compile(
@@ -239,6 +243,7 @@ def _placelike(text: str, start: int, end: int, flag: int) -> bool:
         return (
             sure
             or _DISTRICT_SURELY.match(text, end) is not None
+            or (leads and text[start:end] in _PLAIN_DISTRICTS)
             or (leads and _DISTRICT_FOLLOWS.match(text, end) is not None)
         )
     if text.endswith(("小区", "社区", "医院", "小学", "中学"), start, end):

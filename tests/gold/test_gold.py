@@ -61,7 +61,7 @@ def test_no_run_of_twelve_characters_is_shared_with_training(knowledge):
 
 @pytest.mark.slow
 def test_the_default_bundle_reaches_its_bar(tmp_path):
-    """Floors a little below the measured figures of ``docs/评测.md``: a fall is a defect."""
+    """Floors a little below the measured figures of ``docs/训练与评测.md``: a fall is a defect."""
     build_default_bundle(tmp_path / "default", TAXONOMY)
     dispatcher = Dispatcher.from_bundle(open_bundle(tmp_path / "default"))
     hits: Counter[str] = Counter()
