@@ -149,6 +149,22 @@ def tensor_bytes(tensors: Mapping[str, Array]) -> bytes:
     return save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()})
 
 
+def refuse_foreign(path: Path) -> None:
+    """Raise :class:`BundleError` if something other than a bundle of ours stands at ``path``."""
+    if not path.exists():
+        return
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        ours = isinstance(manifest, dict) and manifest.get("kind") == "jiesu-bundle"
+    except ValueError:
+        # A damaged manifest of ours may be built anew; knowledge beside it tells that it is ours.
+        ours = (path / "calibration.json").is_file() and (path / "catalogue.json").is_file()
+    except OSError:
+        ours = False
+    if not ours:
+        raise BundleError(f"目标文件夹已存在且不是模型包，不覆盖：{path}")
+
+
 def write_bundle(
     path: Path,
     files: Mapping[str, bytes],
@@ -166,8 +182,9 @@ def write_bundle(
     BundleError
         If ``path`` exists and is not a bundle, or the disk refuses.
     """
-    if path.exists() and not (path / MANIFEST).exists():
-        raise BundleError(f"目标文件夹已存在且不是模型包，不覆盖：{path}")
+    # ``a/../b`` does not exist while ``a`` does not, yet would once ``a`` is made: look at the real place.
+    path = path.resolve()
+    refuse_foreign(path)
     manifest = {
         "format": FORMAT,
         "kind": "jiesu-bundle",
@@ -190,12 +207,18 @@ def write_bundle(
             json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
         )
         if path.exists():
+            # Training took minutes; what stands there now need not be what stood there then.
+            refuse_foreign(path)
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
             path.rename(old / path.name)
             staging.rename(path)
             shutil.rmtree(old)
         else:
             staging.rename(path)
+    except BundleError:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        raise
     except OSError as error:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)

@@ -20,7 +20,9 @@ from jiesu_nlp.bundle import Bundle, Registry, open_bundle
 from jiesu_nlp.classify.loading import classifier_of
 from jiesu_nlp.classify.predictor import LeafPredictor, Prediction
 from jiesu_nlp.confidence import Calibration
+from jiesu_nlp.emergency import EmergencyScorer
 from jiesu_nlp.errors import BundleError
+from jiesu_nlp.gates import NO_GATE
 from jiesu_nlp.home import models_dir, taxonomy_dir
 from jiesu_nlp.knowledge import Knowledge, knowledge_of
 from jiesu_nlp.locate.locator import LocatedText, Locator
@@ -112,6 +114,7 @@ class Dispatcher:
         classifier: LeafPredictor,
         calibration: Calibration,
         versions: Mapping[str, str],
+        emergency: EmergencyScorer | None = None,
     ) -> None:
         # The matrices of one batch are small: a second BLAS thread gains nothing on idle cores and,
         # waiting for its turn on busy ones, makes a ticket ten times slower.
@@ -120,6 +123,7 @@ class Dispatcher:
         self.catalogue = knowledge.catalogue
         self.classifier = classifier
         self.calibration = calibration
+        self.emergency = emergency
         self.locator = Locator(knowledge.places)
         self.router = Router(knowledge.catalogue, knowledge.rules, knowledge.units)
         self.versions = Versions(
@@ -144,6 +148,7 @@ class Dispatcher:
             classifier=classifier_of(bundle),
             calibration=Calibration.from_json(bundle.read_json(CALIBRATION_FILE)),
             versions=bundle.versions,
+            emergency=EmergencyScorer.from_bundle(bundle),
         )
 
     @classmethod
@@ -232,6 +237,10 @@ class Dispatcher:
         norm = normalise(ticket.text)
         personal = find_personal_data(ticket.text)
         gate, tags = self.knowledge.gates.examine(norm.text)
+        if gate.kind != Gate.EMERGENCY:
+            # Danger goes before any other gate, as it does among the gates of words.
+            sounded = self._gate_by_sound(norm.text)
+            gate = sounded if sounded.kind != Gate.NONE else gate
         return _Draft(
             ticket=ticket,
             norm=norm,
@@ -292,6 +301,17 @@ class Dispatcher:
             versions=self.versions,
             elapsed_ms=round((time.perf_counter() - draft.started) * 1000, 3),
         )
+
+    def _gate_by_sound(self, text: str) -> GateAdvice:
+        """Raise the gate where the whole wording sounds like an emergency though no word is one."""
+        if self.emergency is None:
+            return NO_GATE
+        alarm = self.emergency.alarm(text)
+        kind = self.knowledge.gates.by_kind.get(alarm.kind)
+        if kind is None or kind.called_off(text[slice(*alarm.span)]):
+            return NO_GATE
+        spans = self.emergency.evidence(text, alarm.span) or (alarm.span,)
+        return GateAdvice(Gate.EMERGENCY.value, kind.article, kind.advice, spans)
 
     def _gate_by_matter(self, draft: _Draft, segments: Sequence[_Segment]) -> GateAdvice:
         """Raise the gate that a sure leaf stands for (电梯困人求救) where no word raised one."""

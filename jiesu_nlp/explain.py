@@ -209,8 +209,38 @@ class _Explainer:
                 facts["because"] = (
                     f"文中没有触发词，但类目本身属此情形，且把握在 {_GATE_BY_LEAF:.0%} 以上"
                 )
+        if (sound := self._sound()) is not None:
+            facts["sound"] = sound
+            if sound["result"] == "成立" and not any(
+                t.failed is None and t.gate.kind == Gate.EMERGENCY for t in book.trials(text)
+            ):
+                facts["because"] = (
+                    f"文中没有触发词，但整段话像正在发生的紧急情况（{sound['kind']}，"
+                    f"{sound['probability']:.0%}，不低于 {sound['threshold']:.0%}），"
+                    f"依据：{'、'.join(sound['words'])}"
+                )
         facts["sensitive"] = list(self.draft.tags)
         return Stage("gates", "分流（《条例》第十一条第三款）", facts)
+
+    def _sound(self) -> dict[str, Any] | None:
+        """Return what the emergency scorer says of the ticket; ``None`` without one."""
+        scorer = self.dispatcher.emergency
+        if scorer is None:
+            return None
+        text = self.draft.norm.text
+        alarm = scorer.alarm(text)
+        kind = self.dispatcher.knowledge.gates.by_kind.get(alarm.kind)
+        result = "把握不够"
+        if kind is not None:
+            word = kind.called_off(text[slice(*alarm.span)])
+            result = "成立" if word is None else f"不报：文中有“{word}”"
+        return {
+            "kind": alarm.kind,
+            "probability": round(alarm.probability, 4),
+            "threshold": round(scorer.threshold, 4),
+            "words": self.words(scorer.evidence(text, alarm.span)),
+            "result": result,
+        }
 
     def _split(self) -> Stage:
         parts = [{"span": list(s.span), "text": self.words([s.span])[0]} for s in self.segments]

@@ -41,6 +41,8 @@ _FIELDS = frozenset(
         "after",
     )
 )
+_KIND_FIELDS = frozenset(("kind", "line", "article", "advice", "unless", "despite"))
+_KINDS = ("110", "119", "120", "122", "gas")
 _TAG_FIELDS = frozenset(("tag", "words", "before", "after"))
 _SENTENCE_ENDS = "。！？!?\n；;"
 _LIST = "$"
@@ -142,6 +144,34 @@ class SensitiveTag:
 
 
 @dataclass(frozen=True, slots=True)
+class EmergencyKind:
+    """What to tell a caller whose words sound like an emergency of one kind.
+
+    Attributes
+    ----------
+    kind
+        ``110 119 120 122 gas``, as :mod:`jiesu_nlp.emergency` has them.
+    line
+        The line to call.
+    unless, despite
+        As of a gate, anywhere in the stretch that raised it.
+    """
+
+    kind: str
+    line: str
+    article: str
+    advice: str
+    unless: tuple[str, ...] = ()
+    despite: tuple[str, ...] = ()
+
+    def called_off(self, text: str) -> str | None:
+        """Return the word of a stretch that calls it off, if any does."""
+        if any(word in text for word in self.despite):
+            return None
+        return next((word for word in self.unless if word in text), None)
+
+
+@dataclass(frozen=True, slots=True)
 class GateTrial:
     """A word of a gate that was found, and what called it off (``None`` if nothing did)."""
 
@@ -157,6 +187,12 @@ class GateBook:
 
     gates: tuple[GateRule, ...]
     tags: tuple[SensitiveTag, ...]
+    kinds: tuple[EmergencyKind, ...] = ()
+
+    @cached_property
+    def by_kind(self) -> Mapping[str, EmergencyKind]:
+        """Kinds of emergency by name."""
+        return {kind.kind: kind for kind in self.kinds}
 
     @cached_property
     def _automaton(self) -> tuple[Any, tuple[tuple[int, ...], ...]]:
@@ -240,7 +276,11 @@ class GateBook:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain rows for a bundle."""
-        return {"gates": [asdict(g) for g in self.gates], "tags": [asdict(t) for t in self.tags]}
+        return {
+            "gates": [asdict(g) for g in self.gates],
+            "tags": [asdict(t) for t in self.tags],
+            "kinds": [asdict(k) for k in self.kinds],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GateBook:
@@ -248,6 +288,7 @@ class GateBook:
         return cls(
             tuple(GateRule(**_tuples(row)) for row in data["gates"]),
             tuple(SensitiveTag(**_tuples(row)) for row in data["tags"]),
+            tuple(EmergencyKind(**_tuples(row)) for row in data.get("kinds", ())),
         )
 
 
@@ -276,7 +317,7 @@ class _Reader:
     """Reads one ``gates.yaml``; its named lists stand in for their words (``$已过去``)."""
 
     def __init__(self, root: YamlNode) -> None:
-        parts = root.items(frozenset(("lists", "gates", "sensitive")))
+        parts = root.items(frozenset(("lists", "gates", "kinds", "sensitive")))
         self.lists: dict[str, tuple[str, ...]] = {}
         if "lists" in parts:
             for node in parts["lists"].sequence("lists"):
@@ -292,7 +333,15 @@ class _Reader:
                 raise node.error(f"分流编号 {gate.id} 重复", field="id", remedy="换一个新编号")
             gates[gate.id] = gate
         tags = parts["sensitive"].sequence("sensitive") if "sensitive" in parts else ()
-        self.book = GateBook(tuple(gates.values()), tuple(self.tag(node) for node in tags))
+        kinds: dict[str, EmergencyKind] = {}
+        for node in parts["kinds"].sequence("kinds") if "kinds" in parts else ():
+            kind = self.emergency_kind(node)
+            if kind.kind in kinds:
+                raise node.error(f"紧急种类 {kind.kind} 重复", field="kind", remedy="合并两处")
+            kinds[kind.kind] = kind
+        self.book = GateBook(
+            tuple(gates.values()), tuple(self.tag(node) for node in tags), tuple(kinds.values())
+        )
 
     def words(self, node: YamlNode, field: str) -> tuple[str, ...]:
         """Read words; ``$name`` stands for the words of a list."""
@@ -350,6 +399,22 @@ class _Reader:
             before=optional("before"),
             after=optional("after"),
             leaf=parts["leaf"].texts("leaf") if "leaf" in parts else (),
+        )
+
+    def emergency_kind(self, node: YamlNode) -> EmergencyKind:
+        parts = node.items(_KIND_FIELDS)
+        kind = required(parts, "kind", node).text("kind")
+        if kind not in _KINDS:
+            raise parts["kind"].error(
+                f"不认识的紧急种类“{kind}”", field="kind", remedy=f"可用：{'、'.join(_KINDS)}"
+            )
+        return EmergencyKind(
+            kind=kind,
+            line=required(parts, "line", node).text("line"),
+            article=required(parts, "article", node).text("article"),
+            advice=required(parts, "advice", node).text("advice"),
+            unless=self.words(parts["unless"], "unless") if "unless" in parts else (),
+            despite=self.words(parts["despite"], "despite") if "despite" in parts else (),
         )
 
     def tag(self, node: YamlNode) -> SensitiveTag:

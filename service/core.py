@@ -41,7 +41,7 @@ from service.store.writer import Outcome, Writer
 
 _log = logging.getLogger("jiesu.service")
 _NAMESPACE = uuid.UUID("6f0b2a52-6a5e-4f7e-9d0c-3d8a4f1c7b10")
-_RECENT = 20_000
+_RECENT = 5_000
 _SHADOW_WAITING = 200
 _FOLLOW_SECONDS = 3.0
 T = TypeVar("T")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.dialects import postgresql, sqlite
 
 from jiesu_nlp.dispatcher import Dispatcher
 from jiesu_nlp.errors import UsageError
@@ -17,6 +16,7 @@ from jiesu_nlp.stream import open_lines, parse_line
 from jiesu_nlp.ticket import Ticket, check_text
 from service.records import suggestion_row
 from service.settings import Settings
+from service.store.engine import insert_once
 from service.store.tables import new_id, suggestion
 
 _COLUMNS = {
@@ -97,7 +97,6 @@ def store_tickets(
     tickets: Iterable[Ticket | str],
 ) -> tuple[int, list[str]]:
     """Answer tickets and store them; return how many, and what was wrong with the others."""
-    insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
     bad: list[str] = []
     done = 0
     page: list[Ticket] = []
@@ -115,7 +114,7 @@ def store_tickets(
             )
         if rows:
             with engine.begin() as c:
-                c.execute(insert(suggestion).on_conflict_do_nothing(), rows)
+                c.execute(insert_once(engine, suggestion), rows)
         done += len(rows)
         page.clear()
 

@@ -48,6 +48,12 @@ class Buckets:
             self._levels.popitem(last=False)
         return wait
 
+    def give_back(self, name: str, cost: float = 1.0) -> None:
+        """Return tokens that were taken for what turned out to be in order."""
+        if name in self._levels:
+            level, since = self._levels[name]
+            self._levels[name] = (min(self.burst, level + cost), since)
+
 
 class Guard:
     """ASGI wrapper: refuses bodies that are too big and adds the security headers."""

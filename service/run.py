@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,10 @@ def run(*, demo: bool, host: str, port: int) -> None:
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    with tempfile.TemporaryDirectory(prefix="jiesu-demo-") as folder:
+    with (
+        _listener(host, port) as listener,
+        tempfile.TemporaryDirectory(prefix="jiesu-demo-") as folder,
+    ):
         settings = _demo_settings(Path(folder)) if demo else read_settings()
         service = open_service(settings)
         if demo:
@@ -39,8 +43,6 @@ def run(*, demo: bool, host: str, port: int) -> None:
             )
         config = uvicorn.Config(
             create_app(service),
-            host=host,
-            port=port,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -49,10 +51,21 @@ def run(*, demo: bool, host: str, port: int) -> None:
             proxy_headers=True,
             forwarded_allow_ips=os.environ.get("JIESU_PROXY", "127.0.0.1"),
         )
-        server = uvicorn.Server(config)
-        server.run()
-        if not server.started:
-            raise UsageError(f"无法监听 {host}:{port}；端口可能被占用，用 --port 换一个")
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """Bind before anything is loaded, so that a taken port is told at once."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as fault:
+        listener.close()
+        raise UsageError(
+            f"无法监听 {host}:{port}（{fault.strerror}）；端口可能被占用，用 --port 换一个"
+        ) from None
+    return listener
 
 
 def _shown(service: Service) -> str:

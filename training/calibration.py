@@ -13,17 +13,20 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from scipy.optimize import isotonic_regression, minimize_scalar
 
 from jiesu_nlp.catalogue import Catalogue
-from jiesu_nlp.classify.classifier import Classifier
 from jiesu_nlp.classify.features import Floats, Ints
+from jiesu_nlp.classify.predictor import LeafPredictor
 from jiesu_nlp.confidence import Calibration, MonotoneMap
 from jiesu_nlp.errors import DataError
 from jiesu_nlp.text.normalise import normalise
 from training.tickets import LabelledTicket
+
+AnyPredictor = TypeVar("AnyPredictor", bound=LeafPredictor)
 
 CALIBRATION_TICKETS = Path(__file__).parent / "data" / "calibration.jsonl"
 COVERAGE = 0.95
@@ -79,7 +82,7 @@ class Evidence:
 
 
 def gather(
-    classifier: Classifier,
+    classifier: LeafPredictor,
     catalogue: Catalogue,
     tickets: Sequence[LabelledTicket],
     held_out: tuple[Floats, Ints],
@@ -128,7 +131,7 @@ def monotone_map(scores: Floats, correct: Floats, weights: Floats) -> MonotoneMa
 
 
 def ticket_evidence(
-    classifier: Classifier, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
+    classifier: LeafPredictor, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
 ) -> Evidence:
     """Score labelled tickets the classifier never saw, all of the same weight."""
     portions = [
@@ -143,8 +146,8 @@ def ticket_evidence(
 
 
 def with_temperature(
-    classifier: Classifier, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
-) -> tuple[Classifier, float]:
+    classifier: LeafPredictor, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
+) -> tuple[LeafPredictor, float]:
     """Scale the logits by the temperature that makes the labels most likely (Guo et al. 2017).
 
     The least negative log-likelihood of all acceptable leaves together is sought between
@@ -167,15 +170,7 @@ def with_temperature(
 
     best = minimize_scalar(loss, bounds=(-np.log(4), np.log(4)), method="bounded")
     temperature = float(np.exp(best.x))
-    return (
-        replace(
-            classifier,
-            matter_scale=classifier.matter_scale / temperature,
-            wording_scale=classifier.wording_scale / temperature,
-            bias=classifier.bias / np.float32(temperature),
-        ),
-        temperature,
-    )
+    return classifier.tempered(temperature), temperature
 
 
 def conformal_threshold(evidence: Evidence, coverage: float) -> float:
@@ -209,13 +204,13 @@ def threshold_for(scores: Floats, correct: Floats, weights: Floats, precision: f
 
 
 def calibrate(
-    classifier: Classifier,
+    classifier: AnyPredictor,
     evidence: Evidence,
     unit_mass: Callable[[Floats], tuple[Floats, list[str]]],
     unit_truth: Sequence[tuple[str, ...]],
     *,
     fitted_on: str = "校准工单与留出例句各占一半权重",
-) -> tuple[Classifier, Calibration]:
+) -> tuple[AnyPredictor, Calibration]:
     """Fit maps, conformal threshold and decision thresholds.
 
     Parameters
@@ -255,7 +250,7 @@ def calibrate(
     )
     return (
         replace(
-            classifier,
+            classifier,  # type: ignore[type-var]  # its subclasses are dataclasses
             set_threshold=conformal_threshold(evidence, COVERAGE),
             coverage=COVERAGE,
         ),

@@ -68,6 +68,8 @@ TaxonomyOption = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs to the command."""
+    from training.encoder import cli as encoder_cli
+
     catalogue_cli.app.command(
         "confusable", help="交叉验证例句，列出分类器分不清的细项（约两分钟）。"
     )(confusable)
@@ -83,6 +85,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("promote", help="候选模型包不差于现用的才启用；差在哪里会说明。")(promote)
     app.command("audit", help="找出疑似错标的工单，导出给人核对，收回结论。")(audit)
     app.command("sample", help="从未标注工单里挑出最值得标注的。")(sample)
+    encoder_cli.add_to(app)
 
 
 _TRAIN_EPILOG = """\
@@ -224,6 +227,11 @@ def train(
     checkpoint: Annotated[
         Path | None, typer.Option(help="--arch encoder：Hugging Face 编码器文件夹。")
     ] = None,
+    epochs: Annotated[int | None, typer.Option(help="--arch encoder：训练轮数。")] = None,
+    encoder_option: Annotated[
+        list[str] | None,
+        typer.Option(help="--arch encoder：其他选项，名称=值，可多次；见 docs/编码器.md。"),
+    ] = None,
     calibrate: Annotated[float, typer.Option(help="留作校准的比例（较晚的工单）。")] = 0.1,
     test: Annotated[float, typer.Option(help="留作评测的比例（最晚的工单）。")] = 0.1,
     says_weight: Annotated[float, typer.Option(help="一条目录例句相当于几件工单。")] = 1.0,
@@ -232,6 +240,7 @@ def train(
     seed: Annotated[int, typer.Option(help="随机种子。")] = 0,
 ) -> None:
     """Train a bundle on labelled tickets."""
+    from training.encoder.options import options_from_words
     from training.run_record import CARD_FILE
     from training.train import TrainOptions
     from training.train import train as run
@@ -245,14 +254,17 @@ def train(
         most_tickets=most_tickets,
         most_rejected=most_rejected,
         seed=seed,
+        checkpoint=checkpoint,
+        encoder={
+            **options_from_words(encoder_option or ()),
+            **({} if epochs is None else {"epochs": epochs}),
+        },
     )
     folder = _target(target)
-    if arch is Architecture.ENCODER:
-        raise UsageError(
-            _ENCODER_ELSEWHERE if checkpoint else "--arch encoder 需要 --checkpoint 文件夹"
-        )
-    if checkpoint is not None:
-        raise UsageError("--checkpoint 只用于 --arch encoder")
+    if arch is Architecture.ENCODER and checkpoint is None:
+        raise UsageError("--arch encoder 需要 --checkpoint 文件夹")
+    if arch is Architecture.LINEAR and (checkpoint or epochs is not None or encoder_option):
+        raise UsageError("--checkpoint、--epochs 和 --encoder-option 只用于 --arch encoder")
     with _stages("训练") as progress:
         trained = run(data, folder, options, progress)
     record = trained.record
@@ -262,14 +274,13 @@ def train(
     if trained.evaluation is not None:
         out.print(_measure_table(trained.evaluation.overall))
     out.print(
-        f"[green]已生成[/] {folder}（用时 {record['seconds']} 秒，内存峰值 {record['peak_memory_mb']} MB）"
+        f"[green]已生成[/] {folder}（用时 {record['seconds']} 秒，内存峰值 {record['peak_memory_mb']} MB）",
+        soft_wrap=True,
     )
     out.print(
-        f"模型卡：{folder / CARD_FILE}；启用前请比较：jiesu promote {folder.name} --data 工单"
+        f"模型卡：{folder / CARD_FILE}；启用前请比较：jiesu promote {folder.name} --data 工单",
+        soft_wrap=True,
     )
-
-
-_ENCODER_ELSEWHERE = "编码器的训练部件没有安装；请安装 jiesu-nlp[encoder]"
 
 
 def evaluate(
@@ -316,7 +327,7 @@ def evaluate(
         note(f"{seen} 件工单的原文在训练数据里出现过，数字偏高")
     for path in (report, as_json):
         if path is not None:
-            out.print(f"→ {path}")
+            out.print(f"→ {path}", soft_wrap=True)
 
 
 def compare(
@@ -404,7 +415,8 @@ def audit(
             target, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows).encode()
         )
         out.print(
-            f"结论 {len(decided)} 条：改标 {changed} 件，剔除 {dropped} 件，共 {len(rows)} 件 → {target}"
+            f"结论 {len(decided)} 条：改标 {changed} 件，剔除 {dropped} 件，共 {len(rows)} 件 → {target}",
+            soft_wrap=True,
         )
         return
     if target.suffix.lower() != ".xlsx":
@@ -422,9 +434,13 @@ def audit(
     sure = sum(s.confident for s in found)
     export_suspects(found[:most], dispatcher.catalogue, target)
     out.print(
-        f"{len(tickets)} 件里疑似错标 {sure} 件（模型对另一细项有把握），导出最可疑的 {min(len(found), most)} 件 → {target}"
+        f"{len(tickets)} 件里疑似错标 {sure} 件（模型对另一细项有把握），导出最可疑的 {min(len(found), most)} 件 → {target}",
+        soft_wrap=True,
     )
-    out.print(f"填“结论”一栏后：jiesu audit --data … --verdicts {target} --output 改正后.jsonl")
+    out.print(
+        f"填“结论”一栏后：jiesu audit --data … --verdicts {target} --output 改正后.jsonl",
+        soft_wrap=True,
+    )
 
 
 def sample(
@@ -484,7 +500,7 @@ def sample(
     kinds = "、".join(
         f"{why} {sum(c.why == why for c in chosen)}" for why in dict.fromkeys(c.why for c in chosen)
     )
-    out.print(f"从 {len(tickets)} 件里挑出 {len(chosen)} 件（{kinds}）→ {target}")
+    out.print(f"从 {len(tickets)} 件里挑出 {len(chosen)} 件（{kinds}）→ {target}", soft_wrap=True)
     if bad:
         note(f"{bad} 行读不懂，没有计入")
 

@@ -16,6 +16,7 @@ from jiesu_nlp.dispatcher import CALIBRATION_FILE, ROUTED_LEAVES
 from jiesu_nlp.knowledge import Knowledge, read_knowledge
 from training.calibration import TICKET_LENGTH, calibrate, gather, read_labelled_tickets
 from training.cross_validation import held_out_fold
+from training.emergency import fit_emergency
 from training.low_rank import Recipe, fit
 from training.texts import catalogue_texts, class_rows
 
@@ -89,6 +90,7 @@ def build_default_bundle(
         {
             **classifier.to_files(),
             **knowledge.to_files(),
+            **fit_emergency(knowledge.catalogue).to_files(),
             CALIBRATION_FILE: json_bytes(calibration.to_json()),
         },
         versions={"model": f"{path.name}+{versions['catalogue'].partition('+')[2]}", **versions},

@@ -146,10 +146,12 @@ def polish(
     recipe: Recipe,
     report: Report,
     weights: Floats | None = None,
+    soft: Csr | None = None,
 ) -> Floats:
     """Train ``embedding`` and ``leaf_vectors`` in place; return the bias, shape ``(leaves,)``.
 
-    ``weights`` scale the loss of each row; they should average one.
+    ``weights`` scale the loss of each row; they should average one. ``soft`` gives each row a
+    distribution over the leaves to learn instead of its one leaf, shape ``(rows, leaves)``.
     """
     rng = np.random.default_rng(recipe.seed)
     bias = np.zeros(len(leaf_vectors), np.float32)
@@ -173,7 +175,11 @@ def polish(
             h, w = hidden / h_norm, leaf_vectors / w_norm
             delta = softmax(recipe.train_scale * (h @ w.T) + bias)
             delta -= recipe.smoothing / len(leaf_vectors)
-            delta[np.arange(len(chosen)), target] -= 1 - recipe.smoothing
+            if soft is None:
+                delta[np.arange(len(chosen)), target] -= 1 - recipe.smoothing
+            else:
+                own = soft[chosen].tocoo()
+                delta[own.row, own.col] -= (1 - recipe.smoothing) * own.data
             delta /= len(chosen)
             if weights is not None:
                 delta *= weights[chosen, None]
@@ -205,6 +211,7 @@ def fit(
     class_of: Ints,
     *,
     weights: Floats | None = None,
+    soft: Csr | None = None,
     recipe: Recipe = Recipe(),
     report: Report = lambda done: None,
 ) -> Classifier:
@@ -220,6 +227,9 @@ def fit(
         Level-1 row of each leaf, non-decreasing, shape ``(leaves,)``.
     weights
         How much each text counts, shape ``(len(texts),)``; all alike if ``None``.
+    soft
+        Distribution over the leaves that each text teaches, rows summing to one, shape
+        ``(len(texts), leaves + 1)``; its one leaf if ``None``. See :mod:`training.encoder.distil`.
     report
         Called with the share done.
     """
@@ -240,6 +250,7 @@ def fit(
         recipe,
         lambda done: report(0.1 + 0.9 * done),
         weights,
+        soft,
     )
     leaf_vectors /= np.maximum(np.linalg.norm(leaf_vectors, axis=1, keepdims=True), 1e-9)
     return Classifier(

@@ -60,8 +60,7 @@ def model_card(
         "",
         "## 训练",
         "",
-        f"* 方法：{record['architecture']}；词表 {record['vocabulary']} 个字与字对；"
-        f"温度 {record['temperature']}",
+        _method(record),
         f"* 校准：{record['calibrated_on']}",
         f"* 参数：{'，'.join(f'{k}={v}' for k, v in record['recipe'].items())}",
         f"* 选项：{'，'.join(f'{k}={v}' for k, v in record['options'].items() if v != {})}",
@@ -87,3 +86,18 @@ def model_card(
             "逐类、分组的数字见 `evaluation.json`，重新评测用 `jiesu evaluate`。",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _method(record: Mapping[str, Any]) -> str:
+    encoder = record.get("encoder")
+    if encoder is None:
+        return (
+            f"* 方法：线性（字与字对，低秩加质心）；词表 {record['vocabulary']} 个字与字对；"
+            f"温度 {record['temperature']}"
+        )
+    return (
+        f"* 方法：预训练编码器（{encoder['checkpoint']['model_type']}，"
+        f"检查点指纹 `{encoder['checkpoint']['sha256'][:12]}`）；第 {encoder['best_epoch']} 轮最好，"
+        f"{encoder['steps']} 步，{encoder['device']} {encoder['precision']}，"
+        f"以 {encoder['serves']} 服务；温度 {record['temperature']}"
+    )

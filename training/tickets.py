@@ -202,7 +202,7 @@ def resolve_columns(
     unknown = [name for name in chosen if name not in COLUMNS]
     if unknown:
         raise UsageError(f"不认识的字段 {'、'.join(unknown)}；可用 {'、'.join(COLUMNS)}")
-    for name, title in chosen.items():
+    for title in chosen.values():
         if title not in present:
             raise UsageError(f"{path} 里没有列“{title}”；有：{'、'.join(present) or '（无）'}")
     names = _columns_in(present, chosen)

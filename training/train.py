@@ -6,6 +6,7 @@ The bundle appears complete at the very end or not at all, so a run may be inter
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from jiesu_nlp.bundle import MANIFEST, Bundle, json_bytes, write_bundle
+from jiesu_nlp.bundle import Bundle, json_bytes, refuse_foreign, write_bundle
 from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.classifier import Classifier
 from jiesu_nlp.classify.features import Floats, Ints
+from jiesu_nlp.classify.predictor import LeafPredictor
 from jiesu_nlp.confidence import Calibration
 from jiesu_nlp.dispatcher import CALIBRATION_FILE, Dispatcher
-from jiesu_nlp.errors import BundleError, DataError
+from jiesu_nlp.errors import DataError
 from jiesu_nlp.home import taxonomy_dir
 from jiesu_nlp.knowledge import Knowledge
 from jiesu_nlp.text.normalise import normalise
@@ -68,6 +70,7 @@ _MOST_TO_EVALUATE = 20_000
 _MOST_FOR_TEMPERATURE = 4_000
 _LEAST_TICKETS = 20
 _SHOWN_REASONS = 6
+_WATCHED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,10 @@ class TrainOptions:
         Of the split, the sample and the fit.
     recipe
         Hyper-parameters; chosen by the size of the catalogue if ``None``.
+    checkpoint
+        Hugging Face encoder folder; given, an encoder is trained instead of the fast classifier.
+    encoder
+        Fields of :class:`training.encoder.options.EncoderOptions` that differ from its defaults.
     """
 
     taxonomy: str | None = None
@@ -101,6 +108,8 @@ class TrainOptions:
     most_rejected: float = 0.2
     seed: int = 0
     recipe: Recipe | None = None
+    checkpoint: Path | None = None
+    encoder: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -202,8 +211,8 @@ def train(
         If data or taxonomy cannot be used, or the disk refuses; then nothing is written.
     """
     started = time.perf_counter()
-    if out.exists() and not (out / MANIFEST).exists():
-        raise BundleError(f"目标文件夹已存在且不是模型包，不覆盖：{out}")
+    out = out.resolve()
+    refuse_foreign(out)
     progress("读取目录与地名", 0.0)
     knowledge = knowledge_for(options.taxonomy, taxonomy_dir(), data, columns=options.columns)
     labels = LabelBook(knowledge.catalogue)
@@ -229,12 +238,25 @@ def train(
         name: [found.tickets[i] for i in getattr(split, name)]
         for name in ("train", "calibrate", "test")
     }
-    classifier = fit_on_tickets(
-        knowledge.catalogue,
-        parts["train"],
-        options,
-        lambda done: progress("训练分类器", 0.15 + 0.55 * done),
-    )
+    encoder_report: dict[str, Any] | None = None
+    classifier: LeafPredictor
+    work = out.with_name(f".{out.name}-encoder")
+    if options.checkpoint is not None:
+        classifier, encoder_report = fit_encoder_on_tickets(
+            knowledge.catalogue,
+            parts["train"],
+            options,
+            options.checkpoint,
+            work,
+            lambda stage, done: progress(stage, 0.15 + 0.55 * done),
+        )
+    else:
+        classifier = fit_on_tickets(
+            knowledge.catalogue,
+            parts["train"],
+            options,
+            lambda done: progress("训练分类器", 0.15 + 0.55 * done),
+        )
     progress("校准置信度", 0.70)
     classifier, calibration, temperature = calibrate_on_tickets(
         knowledge, classifier, parts["calibrate"], options
@@ -261,6 +283,9 @@ def train(
         )
     progress("写入模型包", 0.96)
     record = _record(data, found, split, options, classifier, leaf_counts, temperature, versions)
+    if encoder_report is not None:
+        record["architecture"] = "encoder"
+        record["encoder"] = encoder_report
     record["calibrated_on"] = calibration.fitted_on
     record["seconds"] = round(time.perf_counter() - started, 1)
     record["peak_memory_mb"] = peak_memory_mb()
@@ -280,13 +305,14 @@ def train(
         files,
         versions=versions,
         parameters={
-            "recipe": "linear",
+            "recipe": record["architecture"],
             "tickets": len(found.tickets),
             "data": record["data_hash"][:12],
             "seed": options.seed,
         },
         created_at=_now(),
     )
+    shutil.rmtree(work, ignore_errors=True)
     progress("完成", 1.0)
     return Trained(bundle, evaluation, record)
 
@@ -329,12 +355,48 @@ def fit_on_tickets(
     )
 
 
-def calibrate_on_tickets(
-    knowledge: Knowledge,
-    classifier: Classifier,
+def fit_encoder_on_tickets(
+    catalogue: Catalogue,
     tickets: Sequence[LabelledTicket],
     options: TrainOptions,
-) -> tuple[Classifier, Calibration, float]:
+    checkpoint: Path,
+    work: Path,
+    progress: Progress = lambda stage, done: None,
+) -> tuple[LeafPredictor, dict[str, Any]]:
+    """Fine-tune an encoder on the catalogue's lines and the tickets.
+
+    The latest twentieth of the training tickets (a fifth of few) decides when to stop. States are saved in
+    ``work``, so that a run interrupted here goes on where it was when started again.
+    """
+    from training.encoder import EncoderData, EncoderOptions, train_encoder  # noqa: PLC0415
+
+    ordered = sorted(tickets, key=lambda t: t.created_at or "")
+    # A handful of tickets would stop the run by chance: of few tickets a fifth is watched.
+    watched = max(len(ordered) // _WATCHED, min(len(ordered) // 5, 200), 1)
+    texts, rows, weights = training_texts(catalogue, ordered[:-watched], options.says_weight)
+    group_rows = {g.code: i for i, g in enumerate(catalogue.groups)}
+    data = EncoderData(
+        texts=texts,
+        leaf_of=rows,
+        class_of=class_rows(catalogue),
+        group_of=np.array([group_rows[leaf.group_code] for leaf in catalogue.leaves]),
+        weights=weights,
+        held_out_texts=[normalise(t.text).text for t in ordered[-watched:]],
+        held_out_leaf_of=np.array([catalogue.index[t.code] for t in ordered[-watched:]]),
+    )
+    chosen = EncoderOptions(**{"seed": options.seed, **options.encoder})
+    trained = train_encoder(data, checkpoint, work, chosen, progress)
+    if trained is None:  # a process of torchrun other than the first: its work is done
+        raise SystemExit(0)
+    return trained.classifier, trained.report
+
+
+def calibrate_on_tickets(
+    knowledge: Knowledge,
+    classifier: LeafPredictor,
+    tickets: Sequence[LabelledTicket],
+    options: TrainOptions,
+) -> tuple[LeafPredictor, Calibration, float]:
     """Temperature, isotonic maps, conformal set and thresholds on unseen (later) tickets.
 
     Too few tickets are joined with the held-out ``says`` as in the cold start; without those the
@@ -342,7 +404,8 @@ def calibrate_on_tickets(
     """
     catalogue = knowledge.catalogue
     chosen = sample(tickets, _MOST_TO_CALIBRATE, options.seed)
-    has_says = any(leaf.says for leaf in catalogue.leaves)
+    # The sister model that scores held-out says is a fast one.
+    has_says = options.checkpoint is None and any(leaf.says for leaf in catalogue.leaves)
     if len(chosen) < _LEAST_TO_CALIBRATE and not has_says:
         note = f"未校准：校准工单只有 {len(chosen)} 件，至少需要 {_LEAST_TO_CALIBRATE} 件"
         return classifier, Calibration(fitted_on=note), 1.0
@@ -401,7 +464,7 @@ def _record(
     found: Gathered,
     split: Split,
     options: TrainOptions,
-    classifier: Classifier,
+    classifier: LeafPredictor,
     leaf_counts: Ints,
     temperature: float,
     versions: Mapping[str, str],
@@ -432,7 +495,7 @@ def _record(
         },
         "recipe": recipe,
         "temperature": round(temperature, 4),
-        "vocabulary": len(classifier.vocabulary),
+        "vocabulary": len(classifier.vocabulary) if isinstance(classifier, Classifier) else None,
         "versions": dict(versions),
         "machine": machine(),
     }

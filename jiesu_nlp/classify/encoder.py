@@ -143,7 +143,7 @@ class OnnxEncoder(LeafPredictor):
             "temperature": self.temperature,
             "quantised": self.quantised,
             "class_of": self.class_of.tolist(),
-            "bias": [round(float(b), 6) for b in self.bias],
+            "bias": self.bias.tolist(),
             "set_threshold": self.set_threshold,
             "coverage": self.coverage,
             "largest_set": self.largest_set,
@@ -216,7 +216,7 @@ def _tokenizers() -> Any:
         import tokenizers  # noqa: PLC0415
     except ImportError:
         raise UsageError(
-            "使用编码器需要 tokenizers；请安装 jiesu-nlp[encoder]，或改用快速模型的模型包"
+            "使用编码器需要 tokenizers；请安装 jiesu-nlp[encoder-serving]，或改用快速模型的模型包"
         ) from None
     return tokenizers
 
@@ -226,7 +226,7 @@ def _open_session(model: bytes, threads: int) -> Any:
         import onnxruntime  # noqa: PLC0415
     except ImportError:
         raise UsageError(
-            "使用编码器需要 onnxruntime；请安装 jiesu-nlp[encoder]，或改用快速模型的模型包"
+            "使用编码器需要 onnxruntime；请安装 jiesu-nlp[encoder-serving]，或改用快速模型的模型包"
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

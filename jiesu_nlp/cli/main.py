@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from jiesu_nlp.cli import catalogue, demo, explain, model, places, rules, suggest
+from jiesu_nlp.cli import catalogue, demo, explain, model, places, relabel, related, rules, suggest
 from jiesu_nlp.cli.console import error
 from jiesu_nlp.errors import JiesuError
 
@@ -37,6 +37,8 @@ catalogue.add_to(app)
 model.add_to(app)
 places.add_to(app)
 rules.add_to(app)
+relabel.add_to(app)
+related.add_to(app)
 for _entry in sorted(entry_points(group="jiesu.commands"), key=lambda e: e.name):
     _entry.load()(app)
 

@@ -165,6 +165,8 @@ async def route(body: RouteBody, service: AService, who: Operator) -> dict[str, 
     dispatcher = service.models.active.dispatcher
     if body.code not in dispatcher.catalogue:
         raise Problem(422, "unknown-code", f"派单目录里没有编码 {body.code}")
+    places = dispatcher.knowledge.places
+    towns = {t.name for t in places.towns}
     routing = dispatcher.router.route(
         Case(
             leaf=body.code,
@@ -173,8 +175,9 @@ async def route(body: RouteBody, service: AService, who: Operator) -> dict[str, 
             owners=frozenset(body.owners),
             actors=frozenset(body.actors),
             request_type=body.request_type,
-            district=body.district,
-            town=body.town,
+            # Only places there are: the router remembers every one it resolved.
+            district=body.district if body.district in places.districts else None,
+            town=body.town if body.town in towns else None,
             month=Ticket(text="", created_at=body.created_at).month,
             gate=body.gate,
         )

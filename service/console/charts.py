@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ _INK, _GRID, _BLUE, _GREEN, _AMBER, _GREY = (
     "#b26a00",
     "#9aa7b3",
 )
+
+# The browser shows the Chinese; that this machine has no font for it does not matter.
+warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
 
 
 def _days(ax: Axes, q: Quality) -> list[int]:

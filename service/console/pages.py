@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from service.core import Service
 from service.problems import Problem
 from service.store.quality import read_quality
 from service.store.queries import read_audit, read_shadow, read_tickets
+from service.store.tables import BEIJING
 
 _HERE = Path(__file__).parent
 router = APIRouter(include_in_schema=False)
@@ -33,6 +35,21 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def local_minute(moment: str | None) -> str:
+    """Return an ISO moment as the clock in Beijing shows it."""
+    if not moment:
+        return ""
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError:
+        return moment[:16]
+    if parsed.tzinfo is not None:
+        parsed = parsed.astimezone(BEIJING)
+    return parsed.strftime("%Y-%m-%d %H:%M")
+
+
 ADVICE = {"auto": "可直派", "suggest": "建议派单", "review": "请人工核定"}
 ACTIONS = {
     "log-in": "登录",
@@ -45,7 +62,7 @@ ACTIONS = {
     "model-refused": "模型被拒",
 }
 _templates.filters["percent"] = lambda v: "—" if v is None else f"{100 * v:.0f}%"
-_templates.filters["minute"] = lambda v: "" if not v else str(v)[:16].replace("T", " ")
+_templates.filters["minute"] = local_minute
 _templates.globals.update(
     ADVICE=ADVICE,
     ACTIONS=ACTIONS,
@@ -53,6 +70,8 @@ _templates.globals.update(
     TIERS={t.value: t.label for t in Tier},
     PLACE_KINDS={k.value: k.label for k in PlaceKind},
 )
+
+
 _Next = Annotated[str | None, Query(alias="next", max_length=300)]
 
 
@@ -114,6 +133,7 @@ async def log_in(
         page.status_code = 401
         return page
     token, who = found
+    service.log_ins.give_back(f"{peer} {name}")
     service.audit(who.actor, "log-in", "", peer)
     response: Response = (
         JSONResponse({"csrf": who.csrf, "name": who.name})

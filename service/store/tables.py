@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String,
 
 HEAD = "0001"
 metadata = MetaData()
-_BEIJING = timezone(timedelta(hours=8))
+BEIJING = timezone(timedelta(hours=8))
 
 suggestion = Table(
     "suggestion",
@@ -143,13 +143,13 @@ SPOOLED = {"suggestion": suggestion, "decision": decision, "shadow": shadow, "au
 
 def stamp(moment: datetime | None = None) -> str:
     """Return a moment (now) as the store writes it."""
-    moment = (moment or datetime.now(_BEIJING)).astimezone(_BEIJING)
+    moment = (moment or datetime.now(BEIJING)).astimezone(BEIJING)
     return moment.isoformat(timespec="milliseconds")
 
 
 def ago(days: float) -> str:
     """Return the stamp of so many days ago."""
-    return stamp(datetime.now(_BEIJING) - timedelta(days=days))
+    return stamp(datetime.now(BEIJING) - timedelta(days=days))
 
 
 def new_id() -> str:

@@ -17,7 +17,6 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -27,7 +26,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.store.engine import migrate
+from service.store.engine import insert_once, migrate
 from service.store.spool import Record, Spool
 from service.store.tables import SPOOLED, decision
 
@@ -217,8 +216,7 @@ class Writer:
         return outcomes
 
     def _insert(self, connection: Connection, table: str, values: list[dict[str, Any]]) -> int:
-        insert = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
-        statement = insert(SPOOLED[table]).on_conflict_do_nothing(index_elements=["id"])
+        statement = insert_once(self.engine, SPOOLED[table])
         return connection.execute(statement, values).rowcount
 
     def _decide(self, connection: Connection, job: _Job) -> Outcome:

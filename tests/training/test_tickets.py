@@ -5,9 +5,9 @@ from openpyxl import Workbook
 
 from jiesu_nlp.catalogue.model import RetiredLeaf
 from jiesu_nlp.errors import DataError, UsageError
+from tests.training.conftest import write_jsonl
 from training.labels import LabelBook, catalogue_of_labels
 from training.tickets import LabelledTicket, Rejected, iso_time, read_tickets
-from tests.training.conftest import write_jsonl
 
 LEAF = "09-02-003"
 

@@ -188,6 +188,7 @@ async function decide(kind, reason = null) {
   const demand = ticket.answer.demands[ticket.at];
   if (choice.done) { next(ticket); return; }
   busy = true;
+  say("");
   try {
     if (!ticket.id) {
       const stored = await call("POST", "/v1/suggestions", { body: ticket.asked, key: ticket.key, onWait: waiting });
@@ -210,9 +211,12 @@ async function decide(kind, reason = null) {
 }
 
 function next(ticket, words = "") {
+  // The operator went on to another ticket while this one was being recorded: leave it alone.
+  if (state !== ticket) { say(words); return; }
   const open = ticket.choices.findIndex((c) => !c.done);
   if (open >= 0) { ticket.at = open; draw(); say(words); return; }
   if (ticket.queued) { afterQueue(words); return; }
+  if (text.value !== ticket.asked.text) { state = fresh(); say(words); preview(); return; }
   reset();
   say(words);
 }

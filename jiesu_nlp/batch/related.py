@@ -1,0 +1,186 @@
+"""What belongs together in history: near-duplicates, repeated callers, matters on the rise.
+
+Works on answered tickets (the output of ``jiesu relabel``). Texts are compared by MinHash over
+hashed three-character shingles, banded, and every pair that a band proposes is checked by the true
+Jaccard similarity of its shingles; groups are the connected components.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom, false_discovery_control
+
+_BANDS, _DEPTH = 16, 4
+_SHINGLE = 3
+# In a crowded bucket (a form letter) each text is compared with so many others, not with all.
+_CLIQUE = 12
+_BASE_WEEKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """A matter that came more often at a place in one week than in the weeks before.
+
+    ``expected`` is the mean of the weeks before; ``p`` is one-sided, ``q`` after Benjamini and
+    Hochberg over all matters and places that were tested in the same run.
+    """
+
+    place: str
+    code: str
+    week: dt.date
+    count: int
+    expected: float
+    p: float
+    q: float
+
+
+def shingles(text: str) -> NDArray[np.uint64]:
+    """Return the distinct hashed shingles of a text, blanks left out."""
+    plain = "".join(text.split())
+    parts = {plain[i : i + _SHINGLE] for i in range(max(len(plain) - _SHINGLE + 1, 1))}
+    hashes = [zlib.crc32(p.encode(errors="replace")) for p in parts]
+    return np.array(sorted(set(hashes)), np.uint64)
+
+
+def _signatures(sets: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    rng = np.random.default_rng(20)
+    width = _BANDS * _DEPTH
+    # Multiply-shift: odd factors, wrapping at 64 bits; only the high half is well mixed.
+    factors = rng.integers(0, 1 << 63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    shifts = rng.integers(0, 1 << 63, width, dtype=np.uint64)
+    found = np.empty((len(sets), width), np.uint64)
+    for i, members in enumerate(sets):
+        found[i] = ((members[:, None] * factors + shifts) >> np.uint64(32)).min(axis=0)
+    return found
+
+
+def _jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
+    common = len(np.intersect1d(a, b, assume_unique=True))
+    return common / (len(a) + len(b) - common)
+
+
+def near_duplicates(texts: Sequence[str], threshold: float = 0.6) -> list[list[int]]:
+    """Return groups of two and more near-equal texts, largest first, members in order.
+
+    Parameters
+    ----------
+    texts
+        Tickets.
+    threshold
+        Least Jaccard similarity of two texts that are joined directly.
+    """
+    if not texts:
+        return []
+    sets = [shingles(t) for t in texts]
+    signatures = _signatures(sets)
+    parent = list(range(len(texts)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for band in range(_BANDS):
+        buckets: dict[bytes, list[int]] = defaultdict(list)
+        for i, row in enumerate(signatures[:, band * _DEPTH : (band + 1) * _DEPTH]):
+            buckets[row.tobytes()].append(i)
+        for members in buckets.values():
+            for at, i in enumerate(members):
+                for j in members[at + 1 : at + 1 + _CLIQUE]:
+                    a, b = root(i), root(j)
+                    if a != b and _jaccard(sets[i], sets[j]) >= threshold:
+                        parent[max(a, b)] = min(a, b)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(texts)):
+        groups[root(i)].append(i)
+    return sorted((g for g in groups.values() if len(g) > 1), key=lambda g: (-len(g), g[0]))
+
+
+def repeated_callers(
+    callers: Iterable[str | None], codes: Iterable[str]
+) -> list[tuple[str, int, str, int]]:
+    """Return callers with several tickets of one matter: caller, all tickets, matter, its tickets."""
+    total: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    for caller, code in zip(callers, codes, strict=True):
+        if caller:
+            total[caller] += 1
+            pairs[caller, code] += 1
+    found = [(who, total[who], code, n) for (who, code), n in pairs.items() if n > 1]
+    return sorted(found, key=lambda f: (-f[3], f[0], f[2]))
+
+
+def day_of(stamp: object) -> dt.date | None:
+    """Return the day of a time stamp, ``None`` if it is none."""
+    text = str(stamp or "")[:10].replace("/", "-")
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def rising(
+    days: Sequence[dt.date | None],
+    places: Sequence[str | None],
+    codes: Sequence[str],
+    *,
+    week: dt.date | None = None,
+    least: int = 5,
+    level: float = 0.05,
+) -> list[Rise]:
+    """Find matters that rise in a week against the weeks before it at the same place.
+
+    Given the sum, the count of one of ``n`` weeks of equal Poisson rates is binomial with share
+    ``1/n``: the exact conditional test of two rates, which also holds for small counts.
+
+    Parameters
+    ----------
+    days, places, codes
+        Of each ticket; tickets without a day or a place are left out.
+    week
+        A day of the week to look at; the last whole week in the data by default.
+    least
+        Fewer tickets in the week are not shown (they are tested and counted all the same).
+    level
+        Greatest share of false discoveries.
+    """
+    known = [d for d in days if d is not None]
+    if not known:
+        return []
+    if week is None:
+        last = max(known)
+        week = last - dt.timedelta(days=last.weekday() + (0 if last.weekday() == 6 else 7))
+    monday = week - dt.timedelta(days=week.weekday())
+    # Not more weeks before than the data reach back, or a short history looks like a rise.
+    base = min(_BASE_WEEKS, (monday - min(known)).days // 7)
+    if base < 1:
+        return []
+    now: Counter[tuple[str, str]] = Counter()
+    before: Counter[tuple[str, str]] = Counter()
+    for day, place, code in zip(days, places, codes, strict=True):
+        if day is None or not place:
+            continue
+        weeks = (monday - day).days / 7
+        if -1 < weeks <= 0:
+            now[place, code] += 1
+        elif 0 < weeks <= base:
+            before[place, code] += 1
+    keys = sorted(now)
+    if not keys:
+        return []
+    p = [float(binom.sf(now[k] - 1, now[k] + before[k], 1 / (base + 1))) for k in keys]
+    q = false_discovery_control(np.array(p))
+    found = [
+        Rise(place, code, monday, now[place, code], before[place, code] / base, pi, float(qi))
+        for (place, code), pi, qi in zip(keys, p, q, strict=True)
+        if qi <= level and now[place, code] >= least
+    ]
+    return sorted(found, key=lambda r: (r.q, -r.count, r.place, r.code))

@@ -1,0 +1,162 @@
+"""Write one shard: its files appear whole or not at all, and with the same bytes every time."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jiesu_nlp.batch.extras import arrow, need
+from jiesu_nlp.batch.manifest import FOLDER, Written, sha256_of
+from jiesu_nlp.batch.rows import Answered, BadRow
+from jiesu_nlp.errors import UsageError
+
+FORMATS = ("parquet", "csv")
+_MOST_PARTITIONS = 500
+_TEMPORARY = ".tmp"
+
+
+def write_shard(
+    output: Path,
+    key: str,
+    answered: Answered,
+    *,
+    form: str,
+    source: str,
+    partition_by: str | None,
+) -> tuple[Written, ...]:
+    """Write the answers, the bad rows and the ledger of moves of one shard.
+
+    Raises
+    ------
+    UsageError
+        If the disk refuses; no half file is left.
+    """
+    written = []
+    if answered.table.num_rows:
+        for folder, table in _partitions(answered.table, partition_by):
+            name = f"{folder}part-{key}.{form}"
+            written.append(_write(output, name, _encode(table, form)))
+    if answered.moves is not None and answered.moves.num_rows:
+        name = f"{FOLDER}/moves/part-{key}.parquet"
+        written.append(_write(output, name, _encode(answered.moves, "parquet")))
+    if answered.bad:
+        name = f"{FOLDER}/bad/part-{key}.jsonl"
+        written.append(_write(output, name, _bad_lines(source, answered.bad)))
+    return tuple(written)
+
+
+def _partitions(table: Any, column: str | None) -> Iterable[tuple[str, Any]]:
+    if column is None:
+        return [("", table)]
+    pc = need("pyarrow.compute", "tables", "分区")
+    values = table.column(column).unique().to_pylist()
+    if len(values) > _MOST_PARTITIONS:
+        raise UsageError(
+            f"列“{column}”在一个分片里就有 {len(values)} 个不同的值，不适合分区（上限 {_MOST_PARTITIONS}）"
+        )
+    rest = table.drop_columns([column])
+    found = []
+    for value in sorted(values, key=lambda v: (v is None, str(v))):
+        mask = (
+            pc.is_null(table.column(column))
+            if value is None
+            else pc.equal(table.column(column), arrow().scalar(value, table.column(column).type))
+        )
+        name = "__HIVE_DEFAULT_PARTITION__" if value is None else quote(str(value), safe=" ：:+")
+        found.append((f"{column}={name}/", rest.filter(mask)))
+    return found
+
+
+def _encode(table: Any, form: str) -> bytes:
+    sink = io.BytesIO()
+    if form == "parquet":
+        parquet = need("pyarrow.parquet", "tables", "写 Parquet ")
+        parquet.write_table(table.combine_chunks(), sink, compression="zstd", compression_level=1)
+    else:
+        need("pyarrow.csv", "tables", "写 CSV ").write_csv(_flat(table), sink)
+    return sink.getvalue()
+
+
+def _flat(table: Any) -> Any:
+    """Turn nested columns into JSON text."""
+    pa = arrow()
+    for i, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type):
+            texts = [
+                None if v is None else json.dumps(v, ensure_ascii=False, default=str)
+                for v in table.column(i).to_pylist()
+            ]
+            table = table.set_column(i, field.name, pa.array(texts, pa.string()))
+    return table
+
+
+def _bad_lines(source: str, bad: Iterable[BadRow]) -> bytes:
+    lines = [
+        json.dumps(
+            {"_source": source, "_row": b.row, "_reason": b.reason, **b.fields},
+            ensure_ascii=False,
+            default=str,
+        )
+        for b in bad
+    ]
+    return ("\n".join(lines) + "\n").encode(errors="replace")
+
+
+def _write(output: Path, name: str, data: bytes) -> Written:
+    path = output / name
+    temporary = path.with_name(f".{path.name}{_TEMPORARY}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as fault:
+        temporary.unlink(missing_ok=True)
+        why = "磁盘已满" if fault.errno == errno.ENOSPC else fault.strerror or str(fault)
+        raise UsageError(
+            f"写 {path} 失败：{why}；已完成的分片保留，排除后重新运行同一命令即可继续"
+        ) from None
+    return Written(name, len(data), sha256_of(path))
+
+
+def clear_unfinished(output: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for path in output.rglob(f".*{_TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+def gather_bad_rows(output: Path, keys: Iterable[str]) -> Path | None:
+    """Join the bad rows of all shards, in order, into ``bad_rows.jsonl``; none, no file."""
+    target = output / FOLDER / "bad_rows.jsonl"
+    parts = [output / FOLDER / "bad" / f"part-{key}.jsonl" for key in sorted(keys)]
+    parts = [p for p in parts if p.exists()]
+    if not parts:
+        target.unlink(missing_ok=True)
+        return None
+    temporary = target.with_name(f".{target.name}{_TEMPORARY}")
+    with temporary.open("wb") as stream:
+        for part in parts:
+            stream.write(part.read_bytes())
+    temporary.replace(target)
+    return target
+
+
+def rewrite(output: Path, file: Written, change: Callable[[Any], Any]) -> Written:
+    """Replace a Parquet file of the output by a changed one.
+
+    Raises
+    ------
+    UsageError
+        If the disk refuses; the old file is untouched then.
+    """
+    parquet = need("pyarrow.parquet", "tables", "读 Parquet ")
+    table = parquet.ParquetFile(output / file.path).read()
+    return _write(output, file.path, _encode(change(table), "parquet"))

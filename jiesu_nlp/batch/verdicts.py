@@ -1,0 +1,171 @@
+"""Verdicts: what people decided about rows, read from XLSX, kept beside the manifest.
+
+The saved verdicts are the truth and shards follow from them: a shard that is made anew carries its
+verdicts again, so applying twice, or being killed half-way, changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+from jiesu_nlp.batch.extras import arrow
+from jiesu_nlp.batch.manifest import FOLDER, Manifest, locked
+from jiesu_nlp.batch.rows import Task, task_of
+from jiesu_nlp.catalogue.model import Catalogue
+from jiesu_nlp.errors import DataError, UsageError
+from jiesu_nlp.files import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SAVED = "verdicts.json"
+SOURCE, ROW, VERDICT = "来源", "行", "核定编码"
+Verdicts = dict[tuple[str, int], str]
+
+
+def read_workbook(path: Path, catalogue: Catalogue) -> Verdicts:
+    """Read the rows of a review workbook that carry a verdict.
+
+    Raises
+    ------
+    UsageError
+        If the file is no workbook.
+    DataError
+        If a code is no active leaf, or a row has two verdicts.
+    """
+    from openpyxl import load_workbook  # noqa: PLC0415 - slow to import, rarely needed
+
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except FileNotFoundError:
+        raise UsageError(f"文件不存在：{path}") from None
+    except (BadZipFile, KeyError, OSError, ValueError):
+        raise UsageError(f"不是有效的 XLSX 文件：{path}") from None
+    found: Verdicts = {}
+    try:
+        rows = book[book.sheetnames[0]].iter_rows(values_only=True)
+        header = [str(c or "").strip() for c in next(rows, ())]
+        missing = [c for c in (SOURCE, ROW, VERDICT) if c not in header]
+        if missing:
+            raise DataError(
+                f"缺少列：{'、'.join(missing)}", path=path, line=1, remedy="用重标导出的复核表填写"
+            )
+        for line, cells in enumerate(rows, start=2):
+            row = dict(zip(header, cells, strict=False))
+            code = str(row.get(VERDICT) or "").strip()
+            if not code:
+                continue
+            if code not in catalogue.by_code:
+                after = "、".join(catalogue.successors(code))
+                raise DataError(
+                    f"“{code}”不是现行细项编码" + (f"（后继：{after}）" if after else ""),
+                    path=path,
+                    line=line,
+                    field=VERDICT,
+                    remedy="填派单目录中的编码，形如 09-02-003",
+                )
+            try:
+                key = (str(row[SOURCE]), int(str(row[ROW])))
+            except ValueError:
+                raise DataError("行号不是整数", path=path, line=line, field=ROW) from None
+            if found.setdefault(key, code) != code:
+                raise DataError("同一行有两个不同的核定", path=path, line=line, field=VERDICT)
+    finally:
+        book.close()
+    if not found:
+        raise UsageError(f"{path} 里没有填写核定编码")
+    return found
+
+
+def read_saved(output: Path, key: str) -> dict[int, str]:
+    """Return the saved verdicts of one shard by row number."""
+    path = output / FOLDER / _SAVED
+    if not path.exists():
+        return {}
+    saved: Mapping[str, Mapping[str, str]] = json.loads(path.read_bytes())
+    return {int(row): code for row, code in saved.get(key, {}).items()}
+
+
+def patch(table: Any, verdicts: dict[int, str], task: Task, catalogue: Catalogue) -> Any:
+    """Put verdicts into the label columns of a shard; the model's columns stay as they were."""
+    if not verdicts:
+        return table
+    pa = arrow()
+    names = [task.prefix + n for n in ("row", "label", "label_basis", "review")]
+    rows, labels, bases, review = (table.column(n).to_pylist() for n in names)
+    for i, row in enumerate(rows):
+        if row in verdicts:
+            labels[i], bases[i], review[i] = verdicts[row], "person", []
+    for name, values in zip(names[1:], (labels, bases, review), strict=True):
+        position = table.column_names.index(name)
+        kind = table.schema.field(position)
+        table = table.set_column(position, kind, pa.array(values, kind.type))
+    return table
+
+
+def apply_verdicts(output: Path, workbook: Path, catalogue: Catalogue) -> Counter[str]:
+    """Bring the verdicts of a workbook into the finished shards.
+
+    Returns
+    -------
+    Counter
+        ``applied`` verdicts and rewritten ``shards``.
+
+    Raises
+    ------
+    UsageError
+        If the folder is no finished run with old labels in Parquet.
+    DataError
+        If a verdict is of no row of the run; nothing was changed then.
+    """
+    from jiesu_nlp.batch.sink import rewrite  # noqa: PLC0415 - the two know each other
+
+    verdicts = read_workbook(workbook, catalogue)
+    if not (output / FOLDER).is_dir():
+        raise UsageError(f"不是重标的输出文件夹：{output}")
+    with locked(output):
+        manifest = Manifest(output)
+        header = manifest.header
+        if header is None or header["task"]["old_label"] is None or header["form"] != "parquet":
+            raise UsageError("核定结果只能用于以 --old-label 重标、输出为 Parquet 的文件夹")
+        task = task_of(header["task"])
+        by_shard = _by_shard(verdicts, manifest)
+        saved_path = output / FOLDER / _SAVED
+        saved = json.loads(saved_path.read_bytes()) if saved_path.exists() else {}
+        for key, rows in by_shard.items():
+            saved.setdefault(key, {}).update({str(r): c for r, c in rows.items()})
+        replace_file(saved_path, json.dumps(saved, sort_keys=True).encode())
+        for key in sorted(by_shard):
+            shard = manifest.shards[key]
+            change = partial(
+                patch, verdicts=read_saved(output, key), task=task, catalogue=catalogue
+            )
+            files = [
+                f if f.path.startswith(FOLDER) else rewrite(output, f, change) for f in shard.files
+            ]
+            manifest.add(replace(shard, files=tuple(files)))
+    return Counter(applied=len(verdicts), shards=len(by_shard))
+
+
+def _by_shard(verdicts: Verdicts, manifest: Manifest) -> dict[str, dict[int, str]]:
+    from jiesu_nlp.batch.moves import shard_rows  # noqa: PLC0415 - needs the ledger only here
+
+    found: dict[str, dict[int, str]] = {}
+    left = dict(verdicts)
+    for key, source, rows in shard_rows(manifest):
+        here = {row: left.pop((source, row)) for row in rows if (source, row) in left}
+        if here:
+            found[key] = here
+    if left:
+        source, row = next(iter(left))
+        raise DataError(
+            f"有 {len(left)} 条核定找不到对应的行，如 {source} 第 {row} 行",
+            remedy="用这次重标导出的复核表填写",
+        )
+    return found

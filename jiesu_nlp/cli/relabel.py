@@ -1,0 +1,329 @@
+"""``jiesu relabel``: file history anew, restartable, with a report of what changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from jiesu_nlp.cli.console import err, error, load_dispatcher, note, out
+from jiesu_nlp.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jiesu_nlp.batch.rows import Task
+    from jiesu_nlp.batch.runner import Tally
+    from jiesu_nlp.batch.source import Source
+    from jiesu_nlp.bundle import Bundle
+    from jiesu_nlp.dispatcher import Dispatcher
+
+_EPILOG = """\
+例：
+
+  jiesu relabel 历史工单.parquet --output 重标2026
+
+  jiesu relabel 历史/ --output 重标2026 --old-label 派单编码      （另出变化报告和复核表）
+
+  jiesu relabel sqlite:///工单.db --query "SELECT * FROM t ORDER BY id" --output 重标2026
+
+  jiesu relabel --output 重标2026 --apply 重标2026/_jiesu/复核.xlsx   （人工核定写回）
+
+中断或断电后，用同一条命令重新运行即可继续。有问题的行写入 _jiesu/bad_rows.jsonl，退出码为 1。
+"""
+_LINE_EVERY = 10.0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command(
+        "relabel", help="重标历史工单（Parquet、CSV、XLSX、JSONL、数据库）。", epilog=_EPILOG
+    )(relabel)
+
+
+def relabel(
+    source: Annotated[
+        str | None, typer.Argument(metavar="INPUT", help="文件、文件夹或数据库地址。")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="输出文件夹。")] = None,
+    query: Annotated[str | None, typer.Option(help="数据库查询语句（须加 ORDER BY）。")] = None,
+    sheet: Annotated[str | None, typer.Option(help="XLSX 的工作表；省略时用第一张。")] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="诉求内容所在的列；省略时自动识别。")
+    ] = None,
+    old_label: Annotated[
+        str | None, typer.Option(help="原标签所在的列（编码、细项名或路径）；给出时另出变化报告。")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="要哪些结果列，逗号分隔；省略时全要。")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="结果列名的前缀。")] = "jiesu_",
+    redact: Annotated[bool, typer.Option(help="诉求内容脱敏后输出。")] = True,
+    redact_columns: Annotated[str | None, typer.Option(help="另外要脱敏的列，逗号分隔。")] = None,
+    form: Annotated[str, typer.Option("--format", help="parquet 或 csv。")] = "parquet",
+    partition_by: Annotated[
+        str | None, typer.Option(help="按这一列的值分文件夹（列=值/）。")
+    ] = None,
+    shard_rows: Annotated[int, typer.Option(min=1, max=200_000, help="每个分片的行数。")] = 20_000,
+    workers: Annotated[int | None, typer.Option(min=1, help="进程数；省略时用全部核。")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="丢弃旧结果，从头重做。")] = False,
+    accept_changed_bundle: Annotated[
+        bool, typer.Option("--accept-changed-bundle", help="允许用另一个模型包继续。")
+    ] = False,
+    verdicts: Annotated[
+        Path | None, typer.Option("--apply", help="把复核表中的人工核定写回输出。")
+    ] = None,
+    review_limit: Annotated[int, typer.Option(min=0, help="复核表最多导出的行数。")] = 5000,
+    bundle: Annotated[
+        Path | None, typer.Option(help="模型包文件夹；省略时用启用中的模型包。")
+    ] = None,
+) -> None:
+    """Relabel an input into an output folder, or bring verdicts into one."""
+    if output is None:
+        raise UsageError("请用 --output 给出输出文件夹")
+    if verdicts is not None:
+        _apply(output, verdicts, load_dispatcher(bundle), review_limit)
+        return
+    if source is None:
+        raise UsageError("请给出输入，例：jiesu relabel 历史工单.parquet --output 重标")
+    from jiesu_nlp.batch.columns import choose
+    from jiesu_nlp.batch.rows import LABEL_COLUMNS, output_schema
+    from jiesu_nlp.batch.runner import Plan, identity_of
+    from jiesu_nlp.batch.runner import relabel as run
+    from jiesu_nlp.batch.sink import FORMATS
+    from jiesu_nlp.batch.source import open_source
+
+    if form not in FORMATS:
+        raise UsageError(f"--format 只能是 {' 或 '.join(FORMATS)}")
+    _refuse_nesting(source, output)
+    opened = open_source(source, query=query, sheet=sheet)
+    task = _task(
+        opened,
+        text_column=text_column,
+        old_label=old_label,
+        columns=choose(columns),
+        prefix=prefix,
+        redact=redact,
+        redact_columns=redact_columns,
+    )
+    names = output_schema(opened.schema, task).names
+    if partition_by is not None and (
+        partition_by not in names or partition_by in [prefix + n for n in LABEL_COLUMNS]
+    ):
+        raise UsageError(f"不能按“{partition_by}”分区：没有这一列，或它会随人工核定改变")
+    dispatcher = load_dispatcher(bundle)
+    plan = Plan(task, output, form, partition_by, shard_rows)
+    with _progress() as show:
+        tally = run(
+            opened,
+            dispatcher,
+            plan,
+            spec=_without_password(source),
+            bundle=identity_of(_bundle_in_use(bundle)),
+            workers=workers or os.cpu_count() or 1,
+            restart=restart,
+            accept_changed_bundle=accept_changed_bundle,
+            progress=show,
+        )
+    _summary(tally, output)
+    if old_label is not None:
+        _report(output, dispatcher, review_limit)
+    if tally.bad or tally.faults:
+        raise typer.Exit(1)
+
+
+def _refuse_nesting(source: str, output: Path) -> None:
+    """Refuse an output that would be part of the input of the next run."""
+    if "://" not in source and output.resolve().is_relative_to(Path(source).resolve()):
+        raise UsageError("输出文件夹不能在输入文件夹之内；请换一个位置")
+
+
+def _without_password(source: str) -> str:
+    scheme, sign, rest = source.partition("://")
+    return scheme + sign + rest.rpartition("@")[2] if sign else str(Path(source).resolve())
+
+
+def _bundle_in_use(path: Path | None) -> Bundle:
+    from jiesu_nlp.bundle import Registry, open_bundle
+    from jiesu_nlp.dispatcher import DEFAULT_BUNDLE
+    from jiesu_nlp.home import models_dir
+
+    if path is not None:
+        return open_bundle(path)
+    registry = Registry(models_dir())
+    return open_bundle(registry.path(registry.active() or DEFAULT_BUNDLE))
+
+
+def _task(
+    source: Source,
+    *,
+    text_column: str | None,
+    old_label: str | None,
+    columns: tuple[str, ...],
+    prefix: str,
+    redact: bool,
+    redact_columns: str | None,
+) -> Task:
+    from jiesu_nlp.batch.rows import Task
+    from jiesu_nlp.batch.source import (
+        check_column,
+        detect_beside,
+        detect_text_column,
+        first_batch,
+    )
+    from jiesu_nlp.text.redact import find_personal_data
+
+    schema = source.schema
+    text = (
+        check_column(schema, text_column, "诉求内容", text=True)
+        if text_column is not None
+        else detect_text_column(source)
+    )
+    if old_label is not None:
+        check_column(schema, old_label, "原标签")
+    extra = [c.strip() for c in (redact_columns or "").replace("，", ",").split(",") if c.strip()]
+    for name in extra:
+        check_column(schema, name, "要脱敏的列", text=True)
+    task = Task(
+        text=text,
+        columns=columns,
+        prefix=prefix,
+        redact=redact,
+        redact_columns=tuple(extra),
+        created_at=detect_beside(schema, "created_at"),
+        channel=detect_beside(schema, "channel"),
+        address=detect_beside(schema, "address"),
+        old_label=old_label,
+    )
+    beside = [
+        f"{n} {c}"
+        for n, c in (("受理时间", task.created_at), ("渠道", task.channel), ("地址", task.address))
+        if c
+    ]
+    note(f"诉求内容：列 {text}" + (f"；另用 {'、'.join(beside)}" if beside else ""))
+    sample = first_batch(source, 200) if redact else None
+    if sample is not None:
+        for name in schema.names:
+            if name in (text, *extra):
+                continue
+            values = [v for v in sample.column(name).to_pylist() if isinstance(v, str)]
+            kinds = {p.kind for v in values for p in find_personal_data(v[:500])} - {"surname"}
+            if kinds:
+                note(
+                    f"注意：列 {name} 里像是有个人信息，原样保留；要脱敏请加 --redact-columns {name}"
+                )
+    return task
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Tally], None]]:
+    """Show a bar on a terminal, a line now and then elsewhere."""
+    if not err.is_terminal:
+        last = time.monotonic()
+
+        def line(tally: Tally) -> None:
+            nonlocal last
+            if time.monotonic() - last >= _LINE_EVERY:
+                last = time.monotonic()
+                note(_figures(tally))
+
+        yield line
+        return
+    with Progress(
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=err,
+    ) as bar:
+        row = bar.add_task("重标", total=None)
+
+        def show(tally: Tally) -> None:
+            total = None if tally.share is None else 1.0
+            bar.update(row, description=_figures(tally), completed=tally.share or 0, total=total)
+
+        yield show
+
+
+def _figures(tally: Tally) -> str:
+    done = tally.rows + tally.bad
+    text = f"{done:,} 行，{tally.rate:,.0f} 行/秒"
+    if tally.share and tally.rate and done > tally.resumed:
+        left = max(done / tally.share - done, 0) / tally.rate
+        text += f"，约剩 {_span(left)}"
+    answered = sum(tally.decisions.values())
+    if answered:
+        shares = [
+            f"{label} {tally.decisions[key] / answered:.0%}"
+            for key, label in (("auto", "可直派"), ("suggest", "建议"), ("review", "人工核定"))
+        ]
+        text += "，" + " ".join(shares)
+    return text + (f"，问题行 {tally.bad:,}" if tally.bad else "")
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} 小时 {minutes} 分"
+        if hours
+        else f"{minutes} 分 {rest} 秒"
+        if minutes
+        else f"{rest} 秒"
+    )
+
+
+def _summary(tally: Tally, output: Path) -> None:
+    earlier = f"（其中 {tally.resumed:,} 行是先前完成的）" if tally.resumed else ""
+    note(f"完成 {tally.rows:,} 行{earlier}，{tally.rate:,.0f} 行/秒 → {output}")
+    if tally.bad:
+        error(f"{tally.bad:,} 行未能处理，原因见 {tally.bad_file}")
+    for piece, why in tally.faults:
+        error(f"{piece}：{why}；其余文件照常处理，修复后重新运行同一命令补做")
+
+
+def _apply(output: Path, verdicts: Path, dispatcher: Dispatcher, limit: int) -> None:
+    from jiesu_nlp.batch.verdicts import apply_verdicts
+
+    done = apply_verdicts(output, verdicts, dispatcher.catalogue)
+    note(f"已写回 {done['applied']:,} 条人工核定（改写 {done['shards']:,} 个分片）")
+    _report(output, dispatcher, limit, review=False)
+
+
+def _report(output: Path, dispatcher: Dispatcher, limit: int, *, review: bool = True) -> None:
+    from jiesu_nlp.batch.manifest import FOLDER, Manifest
+    from jiesu_nlp.batch.moves import count_moves, review_rows, write_review
+    from jiesu_nlp.batch.report import write_report
+
+    moves = count_moves(output)
+    rows = review_rows(output, limit) if review else []
+    workbook = output / FOLDER / "复核.xlsx"
+    if rows:
+        write_review(workbook, rows, dispatcher.catalogue)
+    versions = dispatcher.versions
+    path = output / FOLDER / "变化报告.html"
+    header = Manifest(output).header or {}
+    write_report(
+        path,
+        moves,
+        dispatcher.catalogue,
+        source=str(header.get("input", "")),
+        versions=f"模型 {versions.model}，目录 {versions.catalogue}，规则 {versions.rules}",
+        exported=len(rows),
+    )
+    agreed = moves.agreed / moves.known if moves.known else 0.0
+    out.print(
+        f"与原标签一致 {agreed:.1%}（{moves.known:,} 行可比），需要人看 {moves.people:,} 行",
+        soft_wrap=True,
+    )
+    out.print(f"变化报告：{path}", soft_wrap=True)
+    if rows:
+        out.print(
+            f"复核表：{workbook}（{len(rows):,} 行，填“核定编码”后用 --apply 写回）", soft_wrap=True
+        )

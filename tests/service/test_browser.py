@@ -1,0 +1,345 @@
+"""The console in Debian's Chromium: the operator's whole flow by keyboard, trouble, accessibility.
+
+The service runs in a process of its own on a quickly trained bundle. Any console error, page error
+or request to another host fails the test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from urllib.parse import urlsplit
+
+import pytest
+
+from jiesu_nlp.bundle import Registry
+from tests.service.conftest import PASSWORD
+from tests.service.served import Served
+
+pytestmark = pytest.mark.slow
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright 未安装")
+expect = playwright.expect
+# Generous: a loaded machine is slow, and none of this is about time.
+expect.set_options(timeout=20_000)
+
+LAMP = "丰台区方庄芳古园一区门口路灯坏了半个月没人修"
+TWO = "反映两个问题：1、请问住房公积金怎么提取，需要带什么材料？2、楼上装修每天早上六点就开始砸墙，噪音太大。"
+FLAGS = ["--headless", "--no-sandbox", "--disable-background-networking", "--disable-gpu"]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = os.environ.get("JIESU_CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("缺少 Debian 软件包 chromium：apt-get install chromium")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def served(models_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("browser")
+    models = folder / "models"
+    models.mkdir()
+    for name in ("quick", "other"):
+        (models / name).symlink_to(models_folder / name)
+    Registry(models).use("quick")
+    one = Served(folder / "data", models)
+    for name, role in (("li", "operator"), ("wang", "operator"), ("gong", "admin")):
+        one.jiesu(
+            "user", "add", name, "--role", role, "--password-stdin", "-", stdin=PASSWORD + "\n"
+        )
+    one.key = one.jiesu("key", "add", "orders", "--role", "engineer").strip().splitlines()[-1]
+    one.start()
+    yield one
+    if one.process.poll() is None:
+        one.stop()
+
+
+class Desk:
+    """An operator at a screen."""
+
+    def __init__(self, browser, url, name, size=(1280, 720)):
+        self.url = url
+        self.context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, locale="zh-CN"
+        )
+        self.page = self.context.new_page()
+        self.faults: list[str] = []
+        self.expected: tuple[str, ...] = ()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda e: self.faults.append(str(e)))
+        self.page.on("request", self._request)
+        self.page.goto(url)
+        self.keys = self.page.keyboard
+        expect(self.page.locator("#name")).to_be_focused()
+        self.keys.insert_text(name)
+        self.keys.press("Tab")
+        self.keys.insert_text(PASSWORD)
+        self.keys.press("Enter")
+        expect(self.page.locator("#text")).to_be_focused()
+
+    def _console(self, message):
+        if message.type == "error" and not any(e in message.text for e in self.expected):
+            self.faults.append(message.text)
+
+    def _request(self, request):
+        if urlsplit(request.url).netloc != urlsplit(self.url).netloc:
+            self.faults.append(f"request to {request.url}")
+
+    def type(self, text):
+        self.keys.insert_text(text)
+        expect(self.page.locator(".cats li").first).to_be_visible()
+
+    def notice(self, words):
+        expect(self.page.locator("#notice")).to_contain_text(words)
+
+    def close(self):
+        self.context.close()
+        assert self.faults == []
+
+
+@pytest.fixture
+def desk(chromium, served):
+    open_desks = []
+
+    def sit(name="li", **options):
+        one = Desk(chromium, served.url, name, **options)
+        open_desks.append(one)
+        return one
+
+    yield sit
+    for one in open_desks:
+        one.close()
+
+
+def decisions(served):
+    import httpx
+
+    headers = {"Authorization": f"Bearer {served.key}"}
+    found, after = [], None
+    while True:
+        params = {"limit": 500, **({"after": after} if after else {})}
+        page = httpx.get(served.url + "/v1/decisions", params=params, headers=headers).json()
+        found += page["decisions"]
+        after = page["next"]
+        if after is None:
+            return found
+
+
+def test_the_whole_flow_by_keyboard_alone(desk, served):
+    before = len(decisions(served))
+    one = desk()
+    one.type(LAMP)
+    expect(one.page.locator(".mk.place").nth(1)).to_contain_text("方庄")
+    one.keys.press("Escape")
+    one.keys.press("Enter")
+    one.notice("已采纳")
+    expect(one.page.locator("#text")).to_be_focused()
+    expect(one.page.locator("#text")).to_have_value("")
+
+    one.type(LAMP + "，已经第二次了")
+    one.keys.press("Escape")
+    one.keys.press("2")
+    expect(one.page.locator(".cats li").nth(1)).to_have_attribute("aria-selected", "true")
+    one.keys.press("Enter")
+    one.notice("已改派")
+
+    one.type(LAMP + "，第三次")
+    one.keys.press("Escape")
+    one.keys.press("/")
+    one.keys.insert_text("jgdsqs")
+    one.keys.insert_text("")
+    one.keys.press("Control+A")
+    one.keys.insert_text("井盖")
+    expect(one.page.locator("#picker-list li").first).to_contain_text("井盖")
+    one.keys.press("ArrowDown")
+    one.keys.press("ArrowUp")
+    one.keys.press("Enter")
+    expect(one.page.locator("#chosen")).to_contain_text("井盖")
+    one.keys.press("e")
+    one.keys.insert_text("方庄街道")
+    expect(one.page.locator("#picker-list li").first).to_contain_text("方庄")
+    one.keys.press("Enter")
+    expect(one.page.locator(".lead")).to_contain_text("方庄")
+    one.keys.press("Enter")
+    one.notice("已改派")
+
+    one.type(LAMP + "，第四次")
+    one.keys.press("Escape")
+    one.keys.press("r")
+    one.keys.insert_text("不属于本市管理范围")
+    one.keys.press("Control+Enter")
+    one.notice("已退回")
+    done = decisions(served)[before:]
+    assert [d["kind"] for d in done] == ["accepted", "changed", "changed", "returned"]
+    assert {d["actor"] for d in done} == {"user:li"}
+    assert "方庄" in done[2]["unit"]
+    assert done[3]["reason"] == "不属于本市管理范围"
+
+
+def test_typing_on_while_a_decision_is_recorded_loses_nothing(desk, served):
+    one = desk()
+    one.type(LAMP)
+    one.page.route(
+        "**/v1/decisions", lambda route: (one.page.wait_for_timeout(600), route.continue_())
+    )
+    one.keys.press("Control+Enter")
+    one.keys.press("Control+A")
+    one.keys.insert_text("小区门口的井盖丢了，晚上很危险")
+    one.notice("已采纳")
+    expect(one.page.locator("#text")).to_have_value("小区门口的井盖丢了，晚上很危险")
+    expect(one.page.locator("#chosen")).to_contain_text("井盖")
+
+
+def test_several_demands_are_tabs(desk, served):
+    one = desk()
+    one.type(TWO)
+    tabs = one.page.locator("[role=tab]")
+    expect(tabs).to_have_count(2)
+    one.keys.press("Escape")
+    one.keys.press("ArrowRight")
+    expect(tabs.nth(1)).to_have_attribute("aria-selected", "true")
+    one.keys.press("Enter")
+    expect(tabs.nth(1)).to_have_class("done")
+    one.keys.press("Enter")
+    expect(one.page.locator("#text")).to_have_value("")
+    assert sorted(d["demand"] for d in decisions(served)[-2:]) == [0, 1]
+
+
+def test_a_gate_is_a_banner_and_can_be_overruled(desk, served):
+    one = desk()
+    one.type("楼道里全是煤气味，怀疑燃气泄漏，赶紧派人来！")
+    expect(one.page.locator(".advice")).to_contain_text("119")
+    one.keys.press("Escape")
+    one.keys.press("Enter")
+    one.notice("未采纳分流提示")
+    assert decisions(served)[-1]["kind"] == "overruled"
+
+
+def test_personal_data_is_masked_and_hostile_text_is_text(desk):
+    one = desk()
+    one.type(
+        '<img src=x onerror="document.title=1"><script>alert(1)</script>我叫王建国，电话13800138000，路灯不亮'
+    )
+    expect(one.page.locator("#marked")).to_contain_text("<script>alert(1)</script>")
+    assert "13800138000" not in one.page.locator("#marked").inner_text()
+    expect(one.page.locator("#marked .mk.personal").first).to_be_visible()
+    assert one.page.locator("#marked img").count() == 0
+    assert one.page.title().startswith("派单")
+
+
+def test_digits_and_slashes_in_the_text_are_text(desk):
+    one = desk()
+    one.page.locator("#text").press_sequentially("1/2号楼路灯不亮 er", delay=5)
+    expect(one.page.locator("#text")).to_have_value("1/2号楼路灯不亮 er")
+    assert one.page.locator("dialog[open]").count() == 0
+
+
+def test_the_queue_by_keyboard_and_two_operators_at_once(desk, served):
+    import httpx
+
+    headers = {"Authorization": f"Bearer {served.key}"}
+    for i in range(3):
+        body = {"text": "那个事情上次反映过了，一直没人管", "id": f"Q-{i}"}
+        made = httpx.post(served.url + "/v1/suggestions", json=body, headers=headers).json()
+        assert made["demands"][0]["decision"] == "review"
+    first, second = desk("li"), desk("wang")
+    second.expected = ("409",)
+    for one in (first, second):
+        one.page.goto(served.url + "/queue")
+        one.keys.press("j")
+        one.keys.press("Enter")
+        expect(one.page.locator("#source")).to_contain_text("Q-2")
+    first.keys.press("Enter")
+    first.notice("已打开队列下一件")
+    expect(first.page.locator("#source")).to_contain_text("Q-1")
+    second.keys.press("Enter")
+    second.notice("他人处理")
+
+
+def test_an_expired_session_keeps_the_ticket(desk, served):
+    one = desk()
+    one.expected = ("401",)
+    one.type(LAMP)
+    one.context.clear_cookies()
+    one.keys.press("Escape")
+    one.keys.press("Enter")
+    expect(one.page.locator("#relogin")).to_be_visible()
+    expect(one.page.locator("#relogin-password")).to_be_focused()
+    one.keys.insert_text("wrong password")
+    one.keys.press("Enter")
+    expect(one.page.locator("#relogin-fault")).to_contain_text("口令")
+    one.keys.press("Control+A")
+    one.keys.insert_text(PASSWORD)
+    one.keys.press("Enter")
+    one.notice("已采纳")
+
+
+def test_a_restart_in_mid_flow_loses_nothing(desk, served):
+    one = desk()
+    one.expected = ("Failed to load resource", "ERR_")
+    one.type(LAMP + "，重启之前")
+    one.keys.press("Escape")
+    before = len(decisions(served))
+    served.kill()
+    one.keys.press("Enter")
+    one.notice("诉求不会丢")
+    served.start()
+    expect(one.page.locator("#notice")).to_contain_text("已采纳", timeout=60_000)
+    assert len(decisions(served)) == before + 1
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (420, 760)])
+def test_nothing_is_cut_off(desk, size, tmp_path):
+    one = desk(size=size)
+    one.type(LAMP)
+    width = one.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= size[0]
+    expect(one.page.locator("#accept")).to_be_in_viewport()
+    if size[0] > 1000:
+        expect(one.page.locator(".lead")).to_be_in_viewport()
+        expect(one.page.locator(".cats li").nth(4)).to_be_in_viewport()
+    one.page.screenshot(path=tmp_path / "dispatch.png")
+    assert (tmp_path / "dispatch.png").stat().st_size > 10_000
+
+
+def test_axe_finds_nothing_on_any_page(desk):
+    axe_module = pytest.importorskip("axe_playwright_python.sync_playwright")
+    axe = axe_module.Axe()
+    one = desk("gong")
+
+    def check(where):
+        # The policy forbids inline scripts; the tool is put in by the test, not by the page.
+        results = axe.run(one.page, options={"resultTypes": ["violations"]})
+        found = [
+            (v["id"], [n["html"][:120] for n in v["nodes"]][:3])
+            for v in results.response["violations"]
+        ]
+        assert found == [], f"{where}: {json.dumps(found, ensure_ascii=False, indent=1)}"
+
+    one.type(TWO + "楼道里全是煤气味")
+    check("dispatch")
+    one.keys.press("Escape")
+    one.keys.press("/")
+    one.keys.insert_text("井盖")
+    expect(one.page.locator("#picker-list li").first).to_be_visible()
+    check("picker")
+    for page in ("/queue?status=all", "/catalogue?code=09-02-003", "/quality", "/models"):
+        one.page.goto(one.url + page)
+        check(page)
+
+
+def test_the_engineer_switches_and_goes_back(desk):
+    one = desk("gong")
+    one.page.on("dialog", lambda d: d.accept())
+    one.page.goto(one.url + "/models")
+    with one.page.expect_navigation():
+        one.page.locator("[data-activate=other]").click()
+    expect(one.page.locator("tr:has(b:text-is('other'))")).to_contain_text("启用中")
+    with one.page.expect_navigation():
+        one.page.locator("#rollback").click()
+    expect(one.page.locator("tr:has(b:text-is('quick'))")).to_contain_text("启用中")

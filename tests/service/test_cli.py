@@ -1,0 +1,109 @@
+import re
+
+import pytest
+from openpyxl import Workbook
+from typer.testing import CliRunner
+
+from jiesu_nlp.cli.main import app
+from jiesu_nlp.errors import UsageError
+from service import cli as service_cli
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("JIESU_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("JIESU_DATABASE_URL", raising=False)
+
+
+def run(*arguments, stdin=None, code=0):
+    result = runner.invoke(app, arguments, input=stdin)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+def test_a_user_is_made_listed_and_closed():
+    made = run("user", "add", "zhang", "--role", "engineer").stdout
+    assert re.search(r"口令（只显示这一次）：\S{19}", made)
+    assert "工程师" in run("user", "list").stdout
+    run("user", "disable", "zhang")
+    assert "停用" in run("user", "list").stdout
+    run("user", "password", "zhang", "--password-stdin", "-", stdin="a-long-password\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("user", "add", "a", "--role", "king"), "没有角色"),
+        (("user", "disable", "nobody"), "没有用户"),
+        (("key", "revoke", "12345678"), "没有编号"),
+        (("records", "export", "-o", "x.txt"), ".csv"),
+        (("user", "add", "a", "--password-stdin", "secret"), "命令行"),
+        (("records", "import", "nothing.csv"), "不存在"),
+    ],
+)
+def test_mistakes_are_explained(arguments, words, monkeypatch):
+    monkeypatch.setenv("JIESU_SECRET", "5d41402abc4b2a76b9719d911017c592")
+    monkeypatch.setattr(service_cli, "load_dispatcher", lambda _: None)
+    result = runner.invoke(app, arguments)
+    assert isinstance(result.exception, UsageError)
+    assert words in str(result.exception)
+
+
+def test_a_short_password_is_refused():
+    result = runner.invoke(app, ["user", "add", "a", "--password-stdin", "-"], input="short\n")
+    assert "至少" in str(result.exception)
+
+
+def test_a_key_is_shown_once():
+    key = run("key", "add", "工单系统").stdout.strip().splitlines()[-1]
+    assert key.startswith("jk_")
+    listing = run("key", "list").stdout
+    assert key.split("_")[1] in listing
+    assert key.split("_", 2)[2] not in listing
+    run("key", "revoke", key.split("_")[1])
+    assert "已吊销" in run("key", "list").stdout
+
+
+def test_a_day_s_tickets_are_imported_and_backed_up(tmp_path, dispatcher, monkeypatch):
+    monkeypatch.setenv("JIESU_SECRET", "5d41402abc4b2a76b9719d911017c592")
+    monkeypatch.setattr(service_cli, "load_dispatcher", lambda _: dispatcher)
+    book = Workbook()
+    for row in (
+        ("编号", "诉求内容", "渠道"),
+        ("1", "路灯不亮", "热线"),
+        ("2", "", "热线"),
+        ("3", "井盖丢了", "网络"),
+    ):
+        book.active.append(row)
+    book.save(tmp_path / "day.xlsx")
+    (tmp_path / "day.csv").write_bytes("编号,诉求内容\n4,楼上装修噪音\n".encode("gb18030"))
+    assert "已导入 2 件" in run("records", "import", str(tmp_path / "day.xlsx"), code=1).stdout
+    assert "已导入 1 件" in run("records", "import", str(tmp_path / "day.csv")).stdout
+    run("records", "backup", "-o", str(tmp_path / "copy.db"))
+    assert (tmp_path / "copy.db").stat().st_size > 0
+    run("records", "export", "-o", str(tmp_path / "out.csv"))
+    assert (tmp_path / "out.csv").read_text("utf-8-sig").startswith("text,code,unit,created_at")
+    bad = runner.invoke(app, ["records", "backup", "-o", str(tmp_path / "copy.db")])
+    assert "不覆盖" in str(bad.exception)
+
+
+def test_a_taken_port_is_told_at_once(monkeypatch, models_folder):
+    import socket
+
+    monkeypatch.setenv("JIESU_MODELS", str(models_folder))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = runner.invoke(app, ["serve", "--demo", "--port", port])
+    assert isinstance(result.exception, UsageError)
+    assert "--port" in str(result.exception)
+
+
+def test_serving_needs_a_secret(monkeypatch, models_folder):
+    monkeypatch.setenv("JIESU_MODELS", str(models_folder))
+    monkeypatch.delenv("JIESU_SECRET", raising=False)
+    result = runner.invoke(app, ["serve"])
+    assert "JIESU_SECRET" in str(result.exception)

@@ -1,0 +1,239 @@
+"""Store away, disk full, bad bundle: suggestions still come, decisions are neither lost nor doubled."""
+
+import json
+
+import pytest
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import OperationalError
+
+from jiesu_nlp.errors import BundleError
+from service.store.engine import migrate, open_engine
+from service.store.spool import Spool
+from service.store.tables import account, decision, new_id, stamp, suggestion
+from service.store.writer import Outcome, Writer
+
+TEXT = "方庄芳古园一区门口路灯坏了半个月没人修"
+
+
+class Outage:
+    """Makes every statement of an engine fail as a lost connection does, until it is over."""
+
+    def __init__(self, engine):
+        self.on = False
+        event.listen(engine, "before_cursor_execute", self._fail)
+
+    def _fail(self, *_):
+        if self.on:
+            raise OperationalError("lost", {}, OSError("connection refused"))
+
+
+def count(running, table):
+    with running.service.engine.connect() as c:
+        return c.execute(select(func.count()).select_from(table)).scalar()
+
+
+def end(outage, running):
+    outage.on = False
+    running.service.writer._probe_at = 0.0
+    running.settle()
+
+
+def test_store_away_decisions_are_spooled_and_written_once(running):
+    outage = Outage(running.service.engine)
+    before = running.suggest(TEXT)
+    running.settle()
+    outage.on = True
+    during = running.suggest(TEXT)
+    assert during["demands"]
+    first = running.decide(before, "a")
+    assert (first.status_code, first.json()["stored"]) == (201, "spool")
+    assert running.decide(during, "b").status_code == 201
+    assert running.decide(before, "a").status_code == 200
+    assert running.decide(before, "a", kind="returned", reason="x").status_code == 409
+    assert running.client.get("/readyz").json()["store"] == "spooling"
+    listing = running.call("GET", "/v1/tickets")
+    assert listing.status_code == 503
+    assert "Retry-After" in listing.headers
+    assert listing.headers["content-type"] == "application/problem+json"
+    end(outage, running)
+    assert count(running, decision) == 2
+    assert count(running, suggestion) == 2
+    assert running.decide(before, "a").status_code == 200
+    assert count(running, decision) == 2
+    assert running.client.get("/readyz").json()["store"] == "ok"
+
+
+def test_keys_and_sessions_outlive_the_store(accounts):
+    accounts.log_in("operator")
+    outage = Outage(accounts.service.engine)
+    outage.on = True
+    accounts.service.access.refresh(force=True)
+    assert accounts.suggest(TEXT)
+    assert accounts.client.get("/").status_code == 200
+    outage.on = False
+
+
+def test_a_spool_is_replayed_at_the_next_start_even_twice(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path / 's.db'}")
+    spool = Spool(tmp_path / "spool")
+    values = _decision_values()
+    spool.append([("decision", values)])
+    # The crash came between the commit and the end of the replay.
+    spool.waiting()
+    spool.append([("decision", values)])
+    for _ in range(2):
+        migrate(engine)
+        writer = Writer(engine, Spool(tmp_path / "spool"))
+        writer.start()
+        writer.stop()
+    with engine.connect() as c:
+        assert c.execute(select(func.count()).select_from(decision)).scalar() == 1
+    assert not Spool(tmp_path / "spool")
+
+
+def test_a_torn_line_of_the_spool_is_cut_off(tmp_path):
+    spool = Spool(tmp_path)
+    spool.append([("decision", {"id": "1", "digest": "x"})])
+    with (tmp_path / "spool.jsonl").open("ab") as stream:
+        stream.write(b'{"table": "decision", "values": {"id"')
+    again = Spool(tmp_path)
+    assert [v["id"] for _, v in again.records()] == ["1"]
+    again.append([("decision", {"id": "2", "digest": "x"})])
+    assert [v["id"] for _, v in again.records()] == ["1", "2"]
+
+
+def test_a_record_the_store_refuses_does_not_hold_up_the_others(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path / 's.db'}")
+    migrate(engine)
+    writer = Writer(engine, Spool(tmp_path / "spool"))
+    good, bad = _decision_values(), {**_decision_values(), "kind": None}
+    futures = [writer.submit("decision", v) for v in (bad, good)]
+    writer.start()
+    writer.stop()
+    assert [f.result() for f in futures] == [Outcome.REFUSED, Outcome.WRITTEN]
+    rejected = (tmp_path / "spool" / "rejected.jsonl").read_text()
+    assert json.loads(rejected)["values"]["id"] == bad["id"]
+
+
+def test_neither_store_nor_disk_is_an_honest_503(running, monkeypatch):
+    made = running.suggest(TEXT)
+    running.settle()
+    outage = Outage(running.service.engine)
+    outage.on = True
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(running.service.writer.spool, "append", full)
+    answer = running.decide(made, "k")
+    assert answer.status_code == 503
+    assert "重试" in answer.json()["detail"]
+    monkeypatch.undo()
+    end(outage, running)
+    assert running.decide(made, "k").status_code == 201
+
+
+def _decision_values():
+    return {
+        "id": new_id(),
+        "created_at": stamp(),
+        "suggestion_id": new_id(),
+        "demand": 0,
+        "kind": "accepted",
+        "code": "09-02-003",
+        "unit_code": None,
+        "unit": "某街道",
+        "reason": None,
+        "actor": "user:a",
+        "suggested_code": None,
+        "suggested_unit": None,
+        "district": None,
+        "model": None,
+        "confidence": None,
+        "advice": None,
+        "rank": None,
+        "digest": "d",
+    }
+
+
+def test_two_instances_do_not_share_a_folder(running, models):
+    from jiesu_nlp.errors import UsageError
+    from service.core import Service
+
+    with pytest.raises(UsageError, match="另一个实例"):
+        Service(running.service.settings, models)
+
+
+def test_a_newer_database_is_left_alone(running):
+    from sqlalchemy import text
+
+    from jiesu_nlp.errors import UsageError
+
+    with running.service.engine.begin() as c:
+        c.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(UsageError, match="升级"):
+        migrate(running.service.engine)
+
+
+def test_the_schema_of_the_migrations_is_the_schema_of_the_code(running):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from service.store.tables import metadata
+
+    with running.service.engine.connect() as c:
+        assert compare_metadata(MigrationContext.configure(c), metadata) == []
+        assert c.execute(select(func.count()).select_from(account)).scalar() == 0
+
+
+def test_a_model_is_switched_and_rolled_back(running):
+    host = running.service.models
+    done = running.call("POST", "/v1/models/activate", role="engineer", json={"name": "other"})
+    assert done.status_code == 200
+    assert (host.active.name, host.registry.active()) == ("other", "other")
+    assert running.suggest(TEXT)
+    back = running.call("POST", "/v1/models/rollback", role="engineer")
+    assert back.json()["active"] == "quick"
+    running.settle()
+    actions = [a["action"] for a in running.call("GET", "/v1/audit", role="admin").json()["audit"]]
+    assert {"model-activate", "model-rollback"} <= set(actions)
+
+
+@pytest.mark.parametrize("name", ["broken", "nothing", "../quick"])
+def test_a_bad_bundle_is_refused_and_the_old_one_serves(running, name):
+    before = running.service.models.active
+    answer = running.call("POST", "/v1/models/activate", role="engineer", json={"name": name})
+    assert answer.status_code == 409
+    assert "仍由“quick”应答" in answer.json()["detail"]
+    assert running.service.models.active is before
+    assert running.service.models.registry.active() == "quick"
+    assert running.suggest(TEXT)
+
+
+def test_a_switch_made_elsewhere_is_followed_unless_bad(running):
+    host = running.service.models
+    host.registry.use("other")
+    assert host.follow() is None
+    assert host.active.name == "other"
+    with pytest.raises(BundleError):
+        host.registry.use("broken")
+    (host.registry.directory / "active.json").write_text('{"history": ["broken", "other"]}')
+    assert "校验和" in str(host.follow())
+    assert host.active.name == "other"
+
+
+def test_the_shadow_answers_beside_and_is_judged_later(running):
+    running.call("PUT", "/v1/models/shadow", role="engineer", json={"name": "other"})
+    made = [running.suggest(f"{i} 号楼路灯不亮，方庄芳古园一区") for i in range(3)]
+    running.decide(made[0], "k")
+    for _ in range(100):
+        running.settle()
+        rows = running.call("GET", "/v1/models/shadow", role="engineer").json()["results"]
+        if rows and rows[0]["answers"] == 3:
+            break
+    (row,) = rows
+    # The same weights under another name must agree with themselves.
+    assert (row["answers"], row["same_code"], row["same_unit"]) == (3, 3, 3)
+    assert (row["judged"], row["right"], row["active_right"]) == (1, 1, 1)
+    running.call("PUT", "/v1/models/shadow", role="engineer", json={"name": None})
+    assert running.service.models.shadow is None

@@ -1,0 +1,150 @@
+"""The verbs as a person types them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from jiesu_nlp.bundle import Registry
+from jiesu_nlp.cli.main import app
+from jiesu_nlp.errors import DataError, JiesuError, UsageError
+from tests.training.conftest import small_tickets, write_jsonl
+from training.train import TrainOptions, train
+
+
+@pytest.fixture(scope="module")
+def models(small, tmp_path_factory):
+    """A folder of bundles: ``good`` in use, ``bad`` trained on wrong labels."""
+    folder = tmp_path_factory.mktemp("registry")
+    shutil.copytree(small.bundle.path, folder / "good")
+    shutil.copytree(small.bundle.path, folder / "twin")
+    path = write_jsonl(folder / "bad.jsonl", small_tickets(200, noise=0.9))
+    train([path], folder / "bad", TrainOptions(taxonomy="labels-only", test=0))
+    return folder
+
+
+@pytest.fixture
+def jiesu(models, monkeypatch):
+    monkeypatch.setenv("JIESU_MODELS", str(models))
+    monkeypatch.setenv("COLUMNS", "200")
+    Registry(models).use("good")
+    runner = CliRunner()
+
+    def run(*arguments: object):
+        result = runner.invoke(app, [str(a) for a in arguments])
+        if isinstance(result.exception, JiesuError):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return write_jsonl(tmp_path / "新工单.jsonl", small_tickets(150, seed=77))
+
+
+def test_evaluate_writes_report_and_figures(jiesu, fresh, tmp_path):
+    result = jiesu(
+        "evaluate", "--data", fresh, "--report", tmp_path / "r.html", "--json", tmp_path / "r.json"
+    )
+    assert result.exit_code == 0, result.output
+    assert "细项首位正确" in result.output
+    figures = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert figures["overall"]["leaf_top1"]["value"] > 0.9
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_evaluate_tells_of_tickets_it_was_trained_on(jiesu, small_file):
+    result = jiesu("evaluate", "--data", small_file)
+    assert "训练数据里出现过" in result.output + (result.stderr or "")
+
+
+def test_compare_and_promote(jiesu, fresh, models):
+    assert "变差" in jiesu("compare", "good", "bad", "--data", fresh).output
+    refused = jiesu("promote", "bad", "--data", fresh)
+    assert refused.exit_code == 1
+    assert "不启用" in refused.output
+    assert "细项首位正确" in refused.output
+    assert Registry(models).active() == "good"
+    assert jiesu("promote", "twin", "--data", fresh, "--dry-run").exit_code == 0
+    assert Registry(models).active() == "good"
+    assert jiesu("promote", "twin", "--data", fresh).exit_code == 0
+    assert Registry(models).active() == "twin"
+    with pytest.raises(UsageError, match="就是用来比较的"):
+        jiesu("promote", "twin", "--data", fresh)
+
+
+def test_a_damaged_candidate_is_not_promoted(jiesu, fresh, models):
+    shutil.copytree(models / "twin", models / "broken")
+    file = models / "broken" / "classifier.safetensors"
+    file.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(JiesuError, match="不完整"):
+        jiesu("promote", "broken", "--data", fresh)
+    assert Registry(models).active() == "good"
+    shutil.rmtree(models / "broken")
+
+
+def test_audit_there_and_back(jiesu, tmp_path):
+    from openpyxl import load_workbook
+
+    rows = small_tickets(200, seed=5, noise=0.1)
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    table = tmp_path / "核对.xlsx"
+    result = jiesu("audit", "--data", path, "--output", table, "--folds", 0)
+    assert result.exit_code == 0, result.output
+    book = load_workbook(table)
+    for row in range(2, book.active.max_row + 1):
+        book.active[f"H{row}"] = "改为建议"
+    book.save(table)
+    fixed = tmp_path / "改正后.jsonl"
+    result = jiesu("audit", "--data", path, "--verdicts", table, "--output", fixed)
+    assert result.exit_code == 0, result.output
+    assert len(fixed.read_text(encoding="utf-8").splitlines()) == 200
+    again = jiesu("data", "check", fixed, "--taxonomy", "labels-only")
+    assert again.exit_code == 0, again.output
+
+
+def test_sample_writes_candidates(jiesu, fresh, tmp_path):
+    out = tmp_path / "待标.jsonl"
+    assert jiesu("sample", "-i", fresh, "-o", out, "-n", 12).exit_code == 0
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 12
+    assert {"id", "text", "why", "candidates"} == set(rows[0])
+
+
+def test_train_by_name(jiesu, small_file, models):
+    result = jiesu("train", "--data", small_file, "--out", "新的", "--taxonomy", "labels-only")
+    assert result.exit_code == 0, result.output
+    assert "新的" in Registry(models).names()
+    assert (models / "新的" / "card.md").is_file()
+
+
+def test_data_check_fails_on_unusable_rows(jiesu, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [*small_tickets(30), {"text": "", "path": "甲"}])
+    result = jiesu("data", "check", path, "--taxonomy", "labels-only")
+    assert result.exit_code == 1
+    assert "诉求为空" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("evaluate", "--data", "没有.csv"), "没有这个文件"),
+        (("train", "--data", "没有.csv", "--out", "x", "--column", "text"), "字段=列名"),
+        (("train", "--data", "没有.csv", "--out", "x", "--arch", "encoder"), "--checkpoint"),
+        (("audit", "--data", "没有.csv", "--output", "a.csv"), "没有这个文件"),
+    ],
+)
+def test_wrong_use_is_explained(jiesu, arguments, why):
+    with pytest.raises(UsageError, match=why):
+        jiesu(*arguments)
+
+
+def test_tickets_of_another_scheme(jiesu, tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "路灯不亮", "code": "77-77-777"}])
+    with pytest.raises(DataError, match="没有一件可用的工单"):
+        jiesu("evaluate", "--data", path)

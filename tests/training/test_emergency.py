@@ -1,0 +1,70 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from jiesu_nlp.errors import DataError
+from training.calibration import read_labelled_tickets
+from training.emergency import (
+    FALSE_ALARMS,
+    KINDS,
+    fit_emergency,
+    fit_scorer,
+    ordinary_tickets,
+    read_emergencies,
+    sample_says,
+)
+
+
+@pytest.fixture(scope="module")
+def scorer(knowledge):
+    return fit_emergency(knowledge.catalogue)
+
+
+def test_there_are_enough_texts_of_every_kind_and_none_twice():
+    kinds, texts = read_emergencies()
+    count = Counter(kinds)
+    assert count["none"] >= 500
+    assert sum(count[k] for k in KINDS) >= 400
+    assert all(count[k] >= 40 for k in KINDS)
+    assert len(set(texts)) == len(texts)
+
+
+def test_no_text_is_a_calibration_ticket():
+    _, texts = read_emergencies()
+    assert not {t.text for t in read_labelled_tickets()} & set(texts)
+
+
+def test_the_same_data_give_the_same_scorer(scorer, knowledge):
+    again = fit_emergency(knowledge.catalogue)
+    assert again.threshold == scorer.threshold
+    assert again.to_files() == scorer.to_files()
+
+
+def test_the_threshold_keeps_its_promise_on_ordinary_tickets(scorer):
+    alarms = [scorer.score(text)[0] != "none" for text in ordinary_tickets()]
+    assert np.mean(alarms) <= FALSE_ALARMS
+
+
+def test_emergencies_it_never_saw_are_told_from_near_misses(knowledge, scorer):
+    kinds, texts = read_emergencies()
+    says = sample_says(knowledge.catalogue, 2000)
+    held_out = range(0, len(texts), 4)
+    kept = [i for i in range(len(texts)) if i % 4]
+    part = fit_scorer(
+        [kinds[i] for i in kept], [texts[i] for i in kept], says, threshold=scorer.threshold
+    )
+    alarm = {i: part.score(texts[i])[0] != "none" for i in held_out}
+    found = np.mean([alarm[i] for i in held_out if kinds[i] != "none"])
+    false = np.mean([alarm[i] for i in held_out if kinds[i] == "none"])
+    assert found > 0.5
+    assert false < 0.1
+
+
+@pytest.mark.parametrize("line", ["火\t着火了", "119着火了", "119\t "])
+def test_a_bad_line_is_named(tmp_path, line):
+    path = tmp_path / "emergency.tsv"
+    path.write_text(f"kind\ttext\nnone\t你好\n{line}\n", "utf-8")
+    with pytest.raises(DataError) as caught:
+        read_emergencies(path)
+    assert caught.value.line == 3

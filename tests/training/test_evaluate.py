@@ -1,0 +1,273 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from jiesu_nlp import Dispatcher
+from jiesu_nlp.errors import DataError
+from tests.training.conftest import small_tickets, write_jsonl
+from training.audit import (
+    apply_verdicts,
+    export_suspects,
+    fingerprint,
+    read_verdicts,
+    suspects,
+)
+from training.compare import compare, refusals
+from training.cross_fit import score_across_folds
+from training.evaluate import NAMES, evaluate
+from training.labels import LabelBook
+from training.metrics import Paired
+from training.report import render_report
+from training.sampling import RARE, UNSURE, choose
+from training.scoring import score
+from training.tickets import read_tickets
+from training.train import TrainOptions, train
+from training.unclear import unclear_texts
+
+
+def tickets_for(dispatcher, rows, folder):
+    path = write_jsonl(folder / "评测.jsonl", rows)
+    return list(read_tickets([path], LabelBook(dispatcher.catalogue)))
+
+
+@pytest.fixture(scope="module")
+def fresh(small_dispatcher, tmp_path_factory):
+    rows = small_tickets(200, seed=9)
+    rows[0]["text"] += "，我叫王建国，手机13812345678"
+    rows[0]["path"] = "交通 › 停车 › 违法停车"
+    return tickets_for(small_dispatcher, rows, tmp_path_factory.mktemp("e"))
+
+
+@pytest.fixture(scope="module")
+def evaluation(small_dispatcher, fresh):
+    about = {"bundle": "small", "data": "评测.jsonl", "created_at": "2026-11-20"}
+    return evaluate(small_dispatcher, fresh, about=about)
+
+
+def test_every_figure_has_a_name_and_an_interval(evaluation):
+    assert set(evaluation.overall) <= set(NAMES)
+    for key in (
+        "leaf_top1",
+        "level1",
+        "level2",
+        "macro_f1",
+        "unit_strict",
+        "ece",
+        "ece_raw",
+        "coverage_95",
+        "conformal_coverage",
+        "abstention",
+    ):
+        m = evaluation.overall[key]
+        assert m.low <= m.value <= m.high or key.startswith("ece"), key
+    assert "town" not in evaluation.overall
+
+
+def test_figures_agree_with_counting_by_hand(small_dispatcher, fresh, evaluation):
+    answers = list(small_dispatcher.suggest_many([t.text for t in fresh]))
+    right = [
+        a.demands[0].categories[0].code in t.codes for a, t in zip(answers, fresh, strict=True)
+    ]
+    unit = [a.demands[0].unit.unit_class in t.units for a, t in zip(answers, fresh, strict=True)]
+    assert evaluation.overall["leaf_served"].value == pytest.approx(np.mean(right))
+    assert evaluation.overall["unit_strict"].value == pytest.approx(np.mean(unit))
+
+
+def test_classes_and_leaves_add_up(evaluation):
+    assert sum(c["n"] for c in evaluation.classes) == 200
+    assert sum(leaf["n"] for leaf in evaluation.leaves) == 200
+    wrong = 200 - round(evaluation.overall["leaf_top1"].value * 200)
+    assert sum(c["n"] for c in evaluation.confusions) == wrong
+
+
+def test_examples_are_redacted(evaluation):
+    shown = str(evaluation.to_json())
+    assert "13812345678" not in shown
+    assert "王建国" not in shown
+    assert any("违法停车" in s["label_name"] for s in evaluation.suspects)
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_report_is_one_file_without_network(evaluation):
+    html = render_report(evaluation)
+    page = Page()
+    page.feed(html)
+    names = [tag for tag, _ in page.tags]
+    assert names.count("svg") == 3
+    assert not {"script", "link", "img", "iframe"} & set(names)
+    for _, attributes in page.tags:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+
+
+def test_chinese_in_plots_is_text_in_the_fonts_of_the_page(evaluation):
+    html = render_report(evaluation)
+    assert re.search(r"<text[^>]*>可靠性图</text>", html)
+    assert "DejaVu" not in html
+    assert "PingFang SC" in html
+
+
+def test_a_hostile_ticket_cannot_break_the_page(small_dispatcher, tmp_path):
+    rows = small_tickets(30, seed=4)
+    for row in rows:
+        row["text"] = "<script>alert(1)</script>" + row["text"]
+        row["path"] = "交通 › 停车 › 违法停车"
+    found = evaluate(
+        small_dispatcher, tickets_for(small_dispatcher, rows, tmp_path), about={"bundle": "<b>"}
+    )
+    page = Page()
+    page.feed(render_report(found))
+    assert "script" not in [tag for tag, _ in page.tags]
+
+
+def test_reports_are_reproducible(small_dispatcher, fresh, evaluation):
+    about = {"bundle": "small", "data": "评测.jsonl", "created_at": "2026-11-20"}
+    again = evaluate(small_dispatcher, fresh, about=about)
+    a, b = evaluation.to_json(), again.to_json()
+    a["about"].pop("tickets_per_second")
+    b["about"].pop("tickets_per_second")
+    assert a == b
+
+
+def test_unclear_texts_are_seeded_and_no_ticket():
+    tickets = ["路灯坏了没有人修理，已经半个月了"] * 3
+    assert unclear_texts(tickets) == unclear_texts(tickets)
+    assert not set(unclear_texts(tickets)) & set(tickets)
+    assert all(t.strip() for t in unclear_texts([]))
+
+
+# --- comparison -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def worse(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("worse")
+    path = write_jsonl(folder / "a.jsonl", small_tickets(200, noise=0.8))
+    return Dispatcher.from_bundle(
+        train([path], folder / "worse", TrainOptions(taxonomy="labels-only")).bundle
+    )
+
+
+def test_a_bundle_is_no_worse_than_itself(small_dispatcher, fresh):
+    same = compare(small_dispatcher, small_dispatcher, [(t, t) for t in fresh])
+    assert all(p.difference == 0 for p in same.figures.values())
+    assert refusals(same, stated_coverage=0.95) == []
+
+
+def test_a_worse_bundle_is_refused_with_reasons(small_dispatcher, worse, fresh):
+    found = compare(small_dispatcher, worse, [(t, t) for t in fresh])
+    reasons = refusals(found, stated_coverage=0.95)
+    assert "leaf_top1" in {r.key for r in reasons}
+    assert any(r.certain and "确定变差" in str(r) and "细项首位正确" in str(r) for r in reasons)
+    other_way = compare(worse, small_dispatcher, [(t, t) for t in fresh])
+    assert "leaf_top1" not in {r.key for r in refusals(other_way, stated_coverage=0.95)}
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "refused"),
+    [
+        (-0.003, -0.02, 0.01, False),
+        (-0.01, -0.03, 0.01, True),
+        (-0.003, -0.004, -0.001, True),
+        (0.05, 0.01, 0.1, False),
+    ],
+)
+def test_the_guard_weighs_size_and_certainty(difference, low, high, refused):
+    from training.compare import Comparison
+
+    paired = Paired(0.9, 0.9 + difference, difference, low, high, 0.5, 100)
+    found = refusals(Comparison(100, {"level1": paired}, (1, 1)), stated_coverage=0.95)
+    assert bool(found) == refused
+
+
+# --- audit ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def noisy(small_dispatcher, tmp_path_factory):
+    rows = small_tickets(400, seed=21, noise=0.12)
+    wrong = {r["text"] for r in rows if r["path"] != r["clean"]}
+    return tickets_for(small_dispatcher, rows, tmp_path_factory.mktemp("n")), wrong
+
+
+def test_wrong_labels_are_found(small_dispatcher, noisy):
+    tickets, wrong = noisy
+    found = [s for s in suspects(score(small_dispatcher, tickets, end_to_end=False)) if s.confident]
+    hits = sum(s.ticket.text in wrong for s in found)
+    assert hits / len(found) > 0.8
+    assert hits / len(wrong) > 0.7
+
+
+def test_wrong_labels_are_found_by_models_that_saw_others_only(small_dispatcher, noisy):
+    tickets, wrong = noisy
+    scored = score_across_folds(small_dispatcher, tickets, folds=3)
+    assert [t.text for t in scored.tickets] == [t.text for t in tickets]
+    worst = suspects(scored)[: len(wrong) // 2]
+    assert np.mean([s.ticket.text in wrong for s in worst]) > 0.8
+
+
+def test_verdicts_come_back(small_dispatcher, noisy, tmp_path):
+    from openpyxl import load_workbook
+
+    tickets, _ = noisy
+    catalogue = small_dispatcher.catalogue
+    found = suspects(score(small_dispatcher, tickets, end_to_end=False))[:3]
+    path = tmp_path / "核对.xlsx"
+    export_suspects(found, catalogue, path)
+    book = load_workbook(path)
+    sheet = book.active
+    assert sheet.max_row == 4
+    sheet["H2"], sheet["H3"] = "改为建议", "剔除"
+    book.save(path)
+    verdicts = read_verdicts(path, catalogue)
+    assert len(verdicts) == 2
+    after = [t for t, _ in apply_verdicts(tickets, verdicts)]
+    changed = next(t for t in after if t and t.text == found[0].ticket.text)
+    assert changed.code == catalogue.codes[found[0].better]
+    assert after.count(None) == sum(t.text == found[1].ticket.text for t in tickets)
+    sheet["H4"] = "不知道"
+    book.save(path)
+    with pytest.raises(DataError, match=r"第 4 行.*不认识的结论"):
+        read_verdicts(path, catalogue)
+
+
+def test_the_fingerprint_shows_nothing():
+    assert fingerprint("路灯") == fingerprint("路灯") != fingerprint("路灯。")
+    assert len(fingerprint("路灯")) == 12
+
+
+# --- sampling -------------------------------------------------------------------------------------
+
+
+def test_the_sample_prefers_the_unsure_and_has_no_repeats(small_dispatcher):
+    texts = [r["text"] for r in small_tickets(300, seed=31)]
+    texts += ["烧烤摊油烟，暖气不热，室温冰凉，小贩占道摆摊"] * 50
+    counts = [0, *[500] * (len(small_dispatcher.catalogue) - 1)]
+    chosen = choose(small_dispatcher, texts, 30, leaf_counts=counts)
+    assert len(chosen) == len({c.row for c in chosen}) == 30
+    assert sum(c.row >= 300 for c in chosen) == 1
+    unsure = [c.probabilities[0] for c in chosen if c.why == UNSURE]
+    everyone = small_dispatcher.classifier.probabilities(texts[:300]).max(axis=1)
+    assert np.mean(unsure) < everyone.mean()
+    rare = [c for c in chosen if c.why == RARE]
+    assert np.mean([0 in c.leaves for c in rare]) > 0.9
+    assert [c.row for c in choose(small_dispatcher, texts, 30, leaf_counts=counts)] == [
+        c.row for c in chosen
+    ]
+
+
+def test_nothing_to_sample(small_dispatcher):
+    assert choose(small_dispatcher, [], 5) == []
+    assert len(choose(small_dispatcher, ["路灯"], 5)) == 1
