@@ -107,7 +107,9 @@ def main() -> None:
     folder = args.bundle or Registry(models_dir()).path("default")
     size = sum(p.stat().st_size for p in folder.iterdir()) / 1e6
     rows.append(("bundle MB", f"{size:.1f}"))
-    print(f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )
     for name, value in rows:
         print(f"| {name} | {value} |")
 

@@ -129,7 +129,7 @@ class _Builder:
 
     def add_town_stems(self) -> None:
         """Let 龙潭这边, 安定那边 mean the town, where no table knows the name better."""
-        for (district, name), zone in list(self.town_rows.items()):
+        for (_, name), zone in list(self.town_rows.items()):
             stem = _TOWN_SUFFIX.sub("", name)
             if zone >= 0 and len(stem) > 1 and stem != name and stem not in self.keys:
                 row = next(

@@ -12,7 +12,9 @@ def says_of(number: int) -> tuple[str, ...]:
     """Distinct sentences of varied length that share no 3-gram worth mentioning."""
     return tuple(
         f"{chr(0x4E00 + number * 997 + i * 31)}"
-        + "".join(chr(0x5000 + (number * 7919 + i * 613 + j * 89) % 9000) for j in range(9 + i * i // 4))
+        + "".join(
+            chr(0x5000 + (number * 7919 + i * 613 + j * 89) % 9000) for j in range(9 + i * i // 4)
+        )
         for i in range(24)
     )
 
