@@ -465,8 +465,8 @@ def _as_ticket(item: str | Ticket | Mapping[str, Any]) -> Ticket:
     return Ticket(text=item) if isinstance(item, str) else ticket_of(item)
 
 
-# A split is kept only where both sides are at least this sure of their leaf.
-_SURE = 0.3
+# A split is kept only where both sides are at least this sure of their level-1 class.
+_SURE = 0.5
 # … and neither side's best leaf is among so many of the other's.
 _AKIN = 3
 
@@ -478,7 +478,7 @@ def _merge(segments: Sequence[_Segment]) -> list[tuple[Span, Prediction | None]]
     for segment in segments[1:]:
         p = segment.prediction
         akin = p.leaves[0] in last.leaves[:_AKIN] or last.leaves[0] in p.leaves[:_AKIN]
-        unsure = min(p.probabilities[0], last.probabilities[0]) < _SURE
+        unsure = min(p.class_probability, last.class_probability) < _SURE
         if akin or unsure:
             (start, _), _ = merged[-1]
             merged[-1] = ((start, segment.span[1]), None)

@@ -40,6 +40,7 @@ from training.calibration import (
 )
 from training.cold_start import unit_mass
 from training.cross_validation import held_out_fold
+from training.emergency import fit_emergency
 from training.evaluate import Evaluation, evaluate
 from training.labels import LabelBook
 from training.low_rank import Recipe, fit, recipe_for
@@ -290,8 +291,11 @@ def train(
     record["seconds"] = round(time.perf_counter() - started, 1)
     record["peak_memory_mb"] = peak_memory_mb()
     summary = None if evaluation is None else evaluation.to_json()["overall"]
+    has_says = any(leaf.says for leaf in knowledge.catalogue.leaves)
     files = {
         **classifier.to_files(),
+        # A taxonomy without says has no ordinary matters to tell emergencies from.
+        **(fit_emergency(knowledge.catalogue).to_files() if has_says else {}),
         **knowledge.to_files(),
         CALIBRATION_FILE: json_bytes(calibration.to_json()),
         RECORD_FILE: json_bytes(record),
