@@ -30,7 +30,12 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-background-networking", "--dis
 
 @pytest.fixture(scope="module")
 def chromium():
-    path = os.environ.get("JIESU_CHROMIUM") or shutil.which("chromium")
+    # Debian's wrapper only adds the flags of /etc/chromium.d; the tests give their own.
+    path = (
+        os.environ.get("JIESU_CHROMIUM")
+        or shutil.which("chromium", path="/usr/lib/chromium")
+        or shutil.which("chromium")
+    )
     if path is None:
         pytest.skip("缺少 Debian 软件包 chromium：apt-get install chromium")
     with playwright.sync_playwright() as p:
