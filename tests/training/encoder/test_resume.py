@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -257,14 +258,25 @@ def test_two_processes_compute_what_one_does(tmp_path):
             ),
             encoding="utf-8",
         )
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        # A fixed meeting place on loopback: the host's own name need not resolve.
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=1"]
+        launch += ["--master-addr=127.0.0.1", f"--master-port={port}"]
         command = [*launch, f"--nproc_per_node={processes}", str(script)]
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            timeout=300,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "CUDA_VISIBLE_DEVICES": "",
+                "GLOO_SOCKET_IFNAME": "lo",
+            },
         )
         assert done.returncode == 0, done.stderr[-3000:]
         results.append(load_file(target))
