@@ -112,7 +112,7 @@ def test_words_that_call_it_off_are_respected(dispatcher):
     assert dispatcher.emergency.score(normalise(text).text)[0] != "none"
     assert dispatcher.suggest(text).gate.kind == Gate.NONE
     stage = next(s for s in explain(dispatcher, text).stages if s.key == "gates")
-    assert "救出" in stage.facts["sound"]["result"]
+    assert "已经救出" in stage.facts["sound"]["result"]
 
 
 def test_the_explanation_says_why(dispatcher):
