@@ -6,6 +6,7 @@ tickets and may be shared by threads.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from jiesu_nlp.classify.predictor import LeafPredictor, Prediction
 from jiesu_nlp.confidence import Calibration
 from jiesu_nlp.emergency import EmergencyScorer
 from jiesu_nlp.errors import BundleError
+from jiesu_nlp.garbage import kept_for_good, no_collection
 from jiesu_nlp.gates import NO_GATE
 from jiesu_nlp.home import models_dir, taxonomy_dir
 from jiesu_nlp.knowledge import Knowledge, knowledge_of
@@ -67,10 +69,14 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """A candidate demand: its span in the normalised text and its prediction."""
+    """A candidate demand: its span in the normalised text and its prediction.
+
+    ``evidence`` are the spans, within its own, of the words that spoke for the best leaf.
+    """
 
     span: Span
     prediction: Prediction
+    evidence: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +149,14 @@ class Dispatcher:
         BundleError
             Naming the file that is missing, truncated or altered.
         """
-        return cls(
-            knowledge=knowledge_of(bundle),
-            classifier=classifier_of(bundle),
-            calibration=Calibration.from_json(bundle.read_json(CALIBRATION_FILE)),
-            versions=bundle.versions,
-            emergency=EmergencyScorer.from_bundle(bundle),
-        )
+        with kept_for_good():
+            return cls(
+                knowledge=knowledge_of(bundle),
+                classifier=classifier_of(bundle),
+                calibration=Calibration.from_json(bundle.read_json(CALIBRATION_FILE)),
+                versions=bundle.versions,
+                emergency=EmergencyScorer.from_bundle(bundle),
+            )
 
     @classmethod
     def load(
@@ -198,7 +205,7 @@ class Dispatcher:
         self,
         tickets: Iterable[str | Ticket | Mapping[str, Any]],
         *,
-        batch_size: int = 128,
+        batch_size: int = 256,
         evidence: bool = True,
         workers: int = 1,
     ) -> Iterator[Suggestion]:
@@ -219,7 +226,7 @@ class Dispatcher:
         Raises
         ------
         UsageError
-            At the first ticket that is none; the suggestions before it have been yielded.
+            At a ticket that is none; the suggestions of the batches before it have been yielded.
         """
         source = map(_as_ticket, tickets)
         if workers > 1:
@@ -228,8 +235,9 @@ class Dispatcher:
             )
             return
         while batch := list(islice(source, batch_size)):
-            drafts = [self._prepare(ticket) for ticket in batch]
-            yield from self._answer(drafts, evidence=evidence)
+            with no_collection():
+                answers = self._answer([self._prepare(t) for t in batch], evidence=evidence)
+            yield from answers
 
     def _prepare(self, ticket: Ticket) -> _Draft:
         started = time.perf_counter()
@@ -252,10 +260,10 @@ class Dispatcher:
         )
 
     def _answer(self, drafts: Sequence[_Draft], *, evidence: bool = True) -> list[Suggestion]:
-        return [
-            self._assemble(draft, segments, evidence=evidence)
-            for draft, segments in zip(drafts, self._segments(drafts), strict=True)
-        ]
+        found = self._segments(drafts)
+        if evidence:
+            found = self._with_evidence(drafts, found)
+        return [self._assemble(d, segments) for d, segments in zip(drafts, found, strict=True)]
 
     def _segments(self, drafts: Sequence[_Draft]) -> list[list[_Segment]]:
         """Classify the stretches of every ticket; neighbours of one matter become one demand."""
@@ -275,15 +283,25 @@ class Dispatcher:
             for spans in merged
         ]
 
-    def _assemble(
-        self, draft: _Draft, segments: Sequence[_Segment], *, evidence: bool
-    ) -> Suggestion:
+    def _with_evidence(
+        self, drafts: Sequence[_Draft], found: Sequence[Sequence[_Segment]]
+    ) -> list[list[_Segment]]:
+        """Add to every demand of a batch the words that decided its category."""
+        texts = [
+            draft.norm.text[segment.span[0] : segment.span[1]]
+            for draft, segments in zip(drafts, found, strict=True)
+            for segment in segments
+        ]
+        leaves = [s.prediction.leaves[0] for segments in found for s in segments]
+        spans = iter(self.classifier.evidence(texts, leaves))
+        return [[_Segment(s.span, s.prediction, next(spans)) for s in own] for own in found]
+
+    def _assemble(self, draft: _Draft, segments: Sequence[_Segment]) -> Suggestion:
         if draft.gate.kind == Gate.NONE:
             draft = replace(draft, gate=self._gate_by_matter(draft, segments))
         located = self.locator.locate(draft.norm.text, draft.ticket.address)
         demands = tuple(
-            self._demand(draft, segment, located, alone=len(segments) == 1, evidence=evidence)
-            for segment in segments
+            self._demand(draft, segment, located, alone=len(segments) == 1) for segment in segments
         )
         gate = draft.gate
         if gate.evidence:
@@ -323,7 +341,7 @@ class Dispatcher:
             text = draft.norm.text[start:end]
             gate = self.knowledge.gates.of_leaf(self.catalogue.codes[leaf], text)
             if gate.kind != Gate.NONE:
-                spans = [(a + start, b + start) for a, b in self.classifier.evidence(text, leaf)]
+                spans = [(a + start, b + start) for a, b in segment.evidence]
                 return replace(gate, evidence=tuple(spans) or (segment.span,))
         return draft.gate
 
@@ -351,17 +369,11 @@ class Dispatcher:
         return _Seen(case, place, found, request_type)
 
     def _demand(
-        self,
-        draft: _Draft,
-        segment: _Segment,
-        located: LocatedText,
-        *,
-        alone: bool,
-        evidence: bool,
+        self, draft: _Draft, segment: _Segment, located: LocatedText, *, alone: bool
     ) -> Demand:
         norm, (start, end) = draft.norm, segment.span
         seen = self._see(draft, segment, located, alone=alone)
-        text, place, found = seen.case.text, seen.place, seen.elements
+        place, found = seen.place, seen.elements
         request_type = seen.request_type
         routing, mass = self._route(seen.case, segment.prediction)
         prediction = segment.prediction
@@ -372,14 +384,14 @@ class Dispatcher:
         )
         return Demand(
             span=norm.original_span(start, end),
-            categories=self._categories(norm, text, shift, prediction, evidence=evidence),
+            categories=self._categories(norm, shift, segment),
             category_set=CategorySet(
                 tuple(self.catalogue.codes[row] for row in prediction.leaf_set),
                 self.classifier.coverage,
             ),
             level1=self._level1(prediction),
             place=_map_place(norm, place),
-            unit=replace(routing.lead, confidence=round(confidence, 4)),
+            unit=_confident(routing.lead, confidence),
             co_units=routing.co_units,
             cc=routing.cc,
             alternatives=routing.alternatives,
@@ -413,11 +425,10 @@ class Dispatcher:
         return best, agreed
 
     def _categories(
-        self, norm: NormalisedText, text: str, shift: int, prediction: Prediction, *, evidence: bool
+        self, norm: NormalisedText, shift: int, segment: _Segment
     ) -> tuple[Category, ...]:
-        spans: tuple[Span, ...] = ()
-        if evidence:
-            spans = _map_spans(norm, self.classifier.evidence(text, prediction.leaves[0]), shift)
+        prediction = segment.prediction
+        spans = _map_spans(norm, segment.evidence, shift)
         return tuple(
             Category(
                 code=self.catalogue.codes[leaf],
@@ -490,20 +501,34 @@ def _merge(segments: Sequence[_Segment]) -> list[tuple[Span, Prediction | None]]
     return merged
 
 
+def _confident(lead: Unit, confidence: float) -> Unit:
+    """Return a unit with its confidence (``dataclasses.replace`` costs three times that)."""
+    return Unit(
+        lead.code,
+        lead.name,
+        lead.unit_class,
+        round(confidence, 4),
+        lead.rule,
+        lead.reason,
+    )
+
+
 def _place_factor(lead: Unit, place: Place) -> float:
     """Return the confidence of the place where the unit depends on it."""
     return place.confidence if place.district is not None and lead.code is not None else 1.0
 
 
+_ENTERPRISE = re.compile("我(?:公司|司|厂|们公司|们企业)|本公司")
+
+
 def _is_enterprise(draft: _Draft) -> bool:
-    channel = draft.ticket.channel or ""
-    return "企业" in channel or any(
-        cue in draft.norm.text
-        for cue in ("我公司", "我司", "我们公司", "本公司", "我厂", "我们企业")
-    )
+    in_channel = "企业" in (draft.ticket.channel or "")
+    return in_channel or _ENTERPRISE.search(draft.norm.text) is not None
 
 
 def _map_spans(norm: NormalisedText, spans: Iterable[Span], shift: int = 0) -> tuple[Span, ...]:
+    if norm.offsets is None and not shift:
+        return tuple(spans)
     return tuple(norm.original_span(a + shift, b + shift) for a, b in spans)
 
 

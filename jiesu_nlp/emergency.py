@@ -7,6 +7,7 @@ judged window by window: a cry for help in one sentence must not drown in three 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -25,7 +26,8 @@ BITS = 18
 # Longer texts are judged by windows of whole sentences, of about so many characters.
 WHOLE = 100
 WINDOW = 80
-_ENDS = "。！？!?；;\n"
+# A sentence; speech recognition writes no full stops, so what has none for too long is cut.
+_PIECE = re.compile(f"(?s)[^。！？!?；;\n]{{0,{WINDOW // 2 - 1}}}.")
 
 
 def buckets(text: str) -> tuple[Ints, Ints, Ints]:
@@ -38,12 +40,8 @@ def windows(text: str) -> list[Span]:
     """Return the stretches that are judged on their own: overlapping runs of whole sentences."""
     if len(text) <= WHOLE:
         return [(0, len(text))]
-    starts = [0]
-    for at, char in enumerate(text):
-        # Speech recognition writes no full stops: cut what has none for too long.
-        if at + 1 < len(text) and (char in _ENDS or at + 1 - starts[-1] >= WINDOW // 2):
-            starts.append(at + 1)
-    bounds = [*starts, len(text)]
+    bounds = [0, *(match.end() for match in _PIECE.finditer(text))]
+    starts = bounds[:-1]
     spans: list[Span] = []
     stop = 0
     for i, start in enumerate(starts):
@@ -149,9 +147,10 @@ class EmergencyScorer:
         found, starts, lengths = buckets(part)
         gain = self._tables[0][found] / lengths
         pairs = lengths == 2
-        per_char = np.bincount(starts, weights=gain, minlength=len(part))
-        per_char += np.bincount(starts[pairs] + 1, weights=gain[pairs], minlength=len(part))
-        strongest = strongest_spans(per_char.astype(np.float32), most=most)
+        size = len(part) + 1
+        per_char = np.bincount(starts, weights=gain, minlength=size)
+        per_char += np.bincount(starts[pairs] + 1, weights=gain[pairs], minlength=size)
+        (strongest,) = strongest_spans(per_char, np.array([0, size]), most=most)
         return tuple((a + start, b + start) for a, b in strongest)
 
     def to_files(self) -> dict[str, bytes]:

@@ -134,7 +134,8 @@ class _Explainer:
         self.dispatcher = dispatcher
         self.suggestion = dispatcher.suggest(ticket)
         self.draft: _Draft = dispatcher._prepare(ticket)
-        self.segments: list[_Segment] = dispatcher._segments([self.draft])[0]
+        found = dispatcher._segments([self.draft])
+        self.segments: list[_Segment] = dispatcher._with_evidence([self.draft], found)[0]
         self.matter_gate = (
             dispatcher._gate_by_matter(self.draft, self.segments)
             if self.draft.gate.kind == Gate.NONE
@@ -271,15 +272,17 @@ class _Explainer:
 
     def _classify(self, segment: _Segment, demand: Demand, text: str, shift: int) -> Stage:
         d, prediction = self.dispatcher, segment.prediction
+        best = prediction.leaves
+        spans = d.classifier.evidence([text] * len(best), best)
         leaves = [
             {
                 "code": d.catalogue.codes[leaf],
                 "path": list(d.catalogue.path(d.catalogue.codes[leaf])),
                 "raw": round(probability, 4),
                 "calibrated": round(d.calibration.leaf(probability), 4),
-                "evidence": self.words(d.classifier.evidence(text, leaf), shift),
+                "evidence": self.words(own, shift),
             }
-            for leaf, probability in zip(prediction.leaves, prediction.probabilities, strict=True)
+            for leaf, probability, own in zip(best, prediction.probabilities, spans, strict=True)
         ]
         facts = {
             "leaves": leaves,

@@ -35,6 +35,11 @@ class _Record:
         """Return the record as plain dicts, lists, strings and numbers."""
         return {name: _plain(getattr(self, attribute)) for attribute, name in _names_of(type(self))}
 
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        # Half the cost of how frozen dataclasses pickle: suggestions cross process boundaries.
+        cls = type(self)
+        return cls, tuple(getattr(self, attribute) for attribute, _ in _names_of(cls))
+
 
 _NAMES: dict[type, tuple[tuple[str, str], ...]] = {}
 

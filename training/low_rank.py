@@ -40,7 +40,7 @@ class Recipe:
     matter_scale: float = 15.0
     wording_scale: float = 15.0
     centroid_terms: int = 800
-    centroid_leaves: int = 600
+    centroid_leaves: int = 300
     weigh_by_text: bool = False
     seed: int = 0
 

@@ -17,6 +17,7 @@ from jiesu_nlp.classify.encoder import OnnxEncoder
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.classify.predictor import LeafPredictor, softmax
 from jiesu_nlp.errors import BundleError
+from jiesu_nlp.suggestion import Span
 
 SETTINGS = "cascade.json"
 
@@ -72,9 +73,11 @@ class Cascade(LeafPredictor):
         """Return the same cascade with the logits of its outcome divided by ``temperature``."""
         return replace(self, temperature=self.temperature * temperature)
 
-    def evidence(self, text: str, leaf: int, *, most: int = 5) -> tuple[tuple[int, int], ...]:
-        """Return the words that speak for the leaf, as the fast classifier sees them."""
-        return self.fast.evidence(text, leaf, most=most)
+    def evidence(
+        self, texts: Sequence[str], leaves: Sequence[int], *, most: int = 5
+    ) -> list[tuple[Span, ...]]:
+        """Return the words that speak for the leaves, as the fast classifier sees them."""
+        return self.fast.evidence(texts, leaves, most=most)
 
     def to_files(self) -> dict[str, bytes]:
         """Return the files of a bundle: those of both and the threshold."""

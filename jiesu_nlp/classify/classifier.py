@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from jiesu_nlp.bundle import Bundle, json_bytes, tensor_bytes
-from jiesu_nlp.classify.features import Csr, Floats, Ints, Vocabulary
+from jiesu_nlp.classify.features import LONGEST, Csr, Floats, Ints, Vocabulary, ngrams_of
 from jiesu_nlp.classify.predictor import LeafPredictor, Prediction, softmax, strongest_spans
+from jiesu_nlp.suggestion import Span
 
 TENSORS = "classifier.safetensors"
 SETTINGS = "classifier.json"
@@ -102,30 +103,41 @@ class Classifier(LeafPredictor):
             bias=self.bias / np.float32(temperature),
         )
 
-    def evidence(self, text: str, leaf: int, *, most: int = 5) -> tuple[tuple[int, int], ...]:
-        """Return spans of ``text`` that spoke most for a leaf.
-
-        Spans are half-open, in order and do not touch.
-        """
-        columns, starts, lengths = self.vocabulary.columns(text)
-        if not len(columns):
-            return ()
+    def evidence(
+        self, texts: Sequence[str], leaves: Sequence[int], *, most: int = 5
+    ) -> list[tuple[Span, ...]]:
+        """Return the spans of each text that spoke most for its leaf; see the base class."""
+        ngrams = ngrams_of(texts)
+        columns, known = self.vocabulary.known(ngrams)
         weights = self.vocabulary.weights[columns]
+        text_of = ngrams.text_of[known]
+        gain = np.zeros(len(columns), dtype=np.float32)
+        order = np.argsort(text_of, kind="stable")
+        bounds = np.searchsorted(text_of[order], np.arange(len(texts) + 1))
+        for leaf, start, end in zip(leaves, bounds[:-1], bounds[1:], strict=True):
+            own = order[start:end]
+            gain[own] = self._gain(columns[own], weights[own], leaf)
+        starts, lengths = ngrams.starts[known], ngrams.lengths[known]
+        gain *= weights / lengths
+        pairs = lengths == LONGEST
+        size = int(ngrams.offsets[-1])
+        per_char = np.bincount(starts, weights=gain, minlength=size)
+        per_char += np.bincount(starts[pairs] + 1, weights=gain[pairs], minlength=size)
+        return strongest_spans(per_char, ngrams.offsets, most=most)
+
+    def _gain(self, columns: NDArray[np.int32], weights: Floats, leaf: int) -> Floats:
+        """Return what each n-gram of one text adds to the logit of a leaf, per unit of weight."""
         vectors = self.embedding[columns]
         scale = float(np.linalg.norm(weights @ vectors)) or 1.0
-        gain = (vectors @ self.leaf_vectors[leaf]) * (self.matter_scale / scale)
+        gain: Floats = (vectors @ self.leaf_vectors[leaf]) * np.float32(self.matter_scale / scale)
         by_leaf = self._by_leaf
         of_leaf = slice(by_leaf.indptr[leaf], by_leaf.indptr[leaf + 1])
         terms, values = by_leaf.indices[of_leaf], by_leaf.data[of_leaf]
         if len(terms):
-            at = np.minimum(np.searchsorted(terms, columns), len(terms) - 1)
+            at = np.minimum(terms.searchsorted(columns), len(terms) - 1)
             norm = float(np.linalg.norm(weights)) or 1.0
             gain += np.where(terms[at] == columns, values[at], 0) * (self.wording_scale / norm)
-        gain *= weights / lengths
-        pairs = lengths == 2
-        per_char = np.bincount(starts, weights=gain, minlength=len(text))
-        per_char += np.bincount(starts[pairs] + 1, weights=gain[pairs], minlength=len(text))
-        return strongest_spans(per_char.astype(np.float32), most=most)
+        return gain
 
     def to_files(self) -> dict[str, bytes]:
         """Return the files of a bundle; the embedding is stored as 8-bit rows with a scale."""

@@ -18,6 +18,7 @@ from jiesu_nlp.bundle import Bundle, json_bytes
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.classify.predictor import LeafPredictor, strongest_spans
 from jiesu_nlp.errors import BundleError, UsageError
+from jiesu_nlp.suggestion import Span
 
 MODEL = "encoder.onnx"
 TOKENIZER = "tokenizer.json"
@@ -115,12 +116,17 @@ class OnnxEncoder(LeafPredictor):
         """Return the same classifier with its logits divided by ``temperature``."""
         return replace(self, temperature=self.temperature * temperature)
 
-    def evidence(self, text: str, leaf: int, *, most: int = 5) -> tuple[tuple[int, int], ...]:
-        """Return the stretches of ``text`` without which the leaf loses most.
+    def evidence(
+        self, texts: Sequence[str], leaves: Sequence[int], *, most: int = 5
+    ) -> list[tuple[Span, ...]]:
+        """Return the stretches of each text without which its leaf loses most.
 
-        The text is cut into at most 24 stretches; each is left out in turn. One call costs as
-        much as classifying so many texts.
+        A text is cut into at most 24 stretches; each is left out in turn. It costs as much as
+        classifying so many texts.
         """
+        return [self._evidence(t, leaf, most) for t, leaf in zip(texts, leaves, strict=True)]
+
+    def _evidence(self, text: str, leaf: int, most: int) -> tuple[Span, ...]:
         encoding = self._tokenizer.encode(text)
         read = max((end for _, end in encoding.offsets), default=0)
         if read <= _SHORTEST_STRETCH:
@@ -129,10 +135,10 @@ class OnnxEncoder(LeafPredictor):
         cuts = [(a, min(a + length, read)) for a in range(0, read, length)]
         p = self.probabilities([text, *(text[:a] + text[b:] for a, b in cuts)])[:, leaf]
         scores = np.log(np.maximum(p, 1e-9))
-        per_char = np.zeros(len(text), np.float32)
+        per_char = np.zeros(len(text) + 1, np.float32)
         for (a, b), score in zip(cuts, scores[1:], strict=True):
             per_char[a:b] = scores[0] - score
-        return strongest_spans(per_char, most=most)
+        return strongest_spans(per_char, np.array([0, len(per_char)]), most=most)[0]
 
     def to_files(self) -> dict[str, bytes]:
         """Return the files of a bundle."""

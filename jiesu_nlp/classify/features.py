@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,30 @@ def ngram_hashes(text: str) -> tuple[Ints, Ints, Ints]:
     return (mixed >> _SHIFT).astype(np.int64), starts, lengths
 
 
+class Ngrams(NamedTuple):
+    """The n-grams of many texts in parallel arrays: hash, start, length and text of each.
+
+    ``starts`` are offsets into the texts joined by one character; text ``i`` begins at
+    ``offsets[i]``, shape ``(texts + 1,)``.
+    """
+
+    hashes: Ints
+    starts: Ints
+    lengths: Ints
+    text_of: Ints
+    offsets: Ints
+
+
+def ngrams_of(texts: Sequence[str]) -> Ngrams:
+    """Hash many texts at once: what numpy costs per call is paid once, not once per text."""
+    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum([len(text) + 1 for text in texts], out=offsets[1:])
+    # A line break ends every n-gram, so none goes from one text into the next.
+    hashes, starts, lengths = ngram_hashes("\n".join(texts))
+    text_of = np.repeat(np.arange(len(texts)), np.diff(offsets))[starts]
+    return Ngrams(hashes, starts, lengths, text_of, offsets)
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The n-grams a model knows, with their weights.
@@ -83,12 +107,11 @@ class Vocabulary:
         table[self.hashes] = np.arange(len(self.hashes), dtype=np.int32)
         return table
 
-    def columns(self, text: str) -> tuple[NDArray[np.int32], Ints, Ints]:
-        """Return column, start and length of every known n-gram of a text."""
-        hashes, starts, lengths = ngram_hashes(text)
-        columns = self._column_of[hashes]
+    def known(self, ngrams: Ngrams) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Return the column of every known n-gram and which n-grams are known."""
+        columns = self._column_of[ngrams.hashes]
         known = columns >= 0
-        return columns[known], starts[known], lengths[known]
+        return columns[known], known
 
     def rows(self, texts: Sequence[str]) -> Csr:
         """Return unit-length weighted rows, shape ``(len(texts), columns)``.
@@ -96,13 +119,10 @@ class Vocabulary:
         The weight of an n-gram is ``(1 + ln count) * weight``. A text without any known n-gram
         gives an empty row.
         """
-        columns = [self._column_of[ngram_hashes(text)[0]] for text in texts]
-        sizes = np.array([len(c) for c in columns], dtype=np.int64)
-        row_of = np.repeat(np.arange(len(texts), dtype=np.int64), sizes)
-        flat = np.concatenate(columns) if columns else np.zeros(0, np.int32)
-        known = flat >= 0
+        ngrams = ngrams_of(texts)
+        columns, known = self.known(ngrams)
         # One sort finds the distinct n-grams of all texts together.
-        keys, counts = np.unique(row_of[known] * len(self) + flat[known], return_counts=True)
+        keys, counts = np.unique(ngrams.text_of[known] * len(self) + columns, return_counts=True)
         rows, cols = np.divmod(keys, len(self))
         values = (1.0 + np.log(counts)).astype(np.float32) * self.weights[cols]
         norms = np.sqrt(np.bincount(rows, weights=values * values, minlength=len(texts)))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jiesu_nlp.classify.features import Floats, Ints
+from jiesu_nlp.suggestion import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,13 @@ class LeafPredictor:
         """Return logits, shape ``(len(texts), leaves + 1)``; the last column is *no matter*."""
         raise NotImplementedError
 
-    def evidence(self, text: str, leaf: int, *, most: int = 5) -> tuple[tuple[int, int], ...]:
-        """Return spans of ``text`` that spoke most for a leaf: half-open, in order, apart."""
+    def evidence(
+        self, texts: Sequence[str], leaves: Sequence[int], *, most: int = 5
+    ) -> list[tuple[Span, ...]]:
+        """Return the spans of each text that spoke most for its leaf.
+
+        Spans are half-open, in order and do not touch; at most ``most`` of each text.
+        """
         raise NotImplementedError
 
     def tempered(self, temperature: float) -> LeafPredictor:
@@ -117,18 +125,37 @@ def softmax(logits: Floats) -> Floats:
 
 
 def strongest_spans(
-    per_char: Floats, *, most: int, shortest: int = 2
-) -> tuple[tuple[int, int], ...]:
-    """Return the runs of characters with the greatest gain.
+    per_char: NDArray[np.floating[Any]], offsets: Ints, *, most: int, shortest: int = 2
+) -> list[tuple[Span, ...]]:
+    """Return the runs of characters with the greatest gain of each of several joined texts.
 
-    A character belongs to a run if its gain is above the mean of the positive ones.
+    A character belongs to a run if its gain is above the mean of the positive ones of its text.
+
+    Parameters
+    ----------
+    per_char
+        Gain of each character of the texts joined by one character without gain.
+    offsets
+        Where each text begins in it, and the end, shape ``(texts + 1,)``.
+    most, shortest
+        At most so many runs of a text, of at least so many characters.
     """
-    positive = per_char[per_char > 0]
-    if not len(positive):
-        return ()
-    marked = np.zeros(len(per_char) + 2, dtype=np.int8)
-    marked[1:-1] = per_char > positive.mean()
-    edges = np.flatnonzero(np.diff(marked))
-    runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= shortest]
-    runs.sort(key=lambda run: -float(per_char[run[0] : run[1]].sum()))
-    return tuple(sorted(runs[:most]))
+    gains = np.maximum(per_char, 0)
+    texts = len(offsets) - 1
+    positive = np.add.reduceat(gains > 0, offsets[:-1], dtype=np.int64)
+    means = np.add.reduceat(gains, offsets[:-1]) / np.maximum(positive, 1)
+    marked = np.zeros(len(gains) + 1, dtype=np.int8)
+    marked[1:] = gains > np.repeat(means, np.diff(offsets))
+    edges = np.flatnonzero(np.diff(marked)).reshape(-1, 2)
+    edges = edges[edges[:, 1] - edges[:, 0] >= shortest]
+    sums = np.append(0, np.cumsum(gains))
+    strength = (sums[edges[:, 1]] - sums[edges[:, 0]]).tolist()
+    bounds = np.searchsorted(edges[:, 0], offsets).tolist()
+    runs = edges.tolist()
+    found: list[tuple[Span, ...]] = []
+    for i, offset in zip(range(texts), offsets.tolist(), strict=False):
+        own = range(bounds[i], bounds[i + 1])
+        if len(own) > most:
+            own = sorted(sorted(own, key=strength.__getitem__, reverse=True)[:most])
+        found.append(tuple((runs[j][0] - offset, runs[j][1] - offset) for j in own))
+    return found

@@ -273,6 +273,8 @@ class Resolver:
             evidence += other.mentions
             if district_site and named is site:
                 rows, named = other.rows, other
+        if zones == site.zones:
+            return rows, zones, evidence
         kept = tuple(
             r for r in rows
             if any(gazetteer.meet(a, b) is not None for a in gazetteer.zones[r] for b in zones)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from jiesu_nlp.catalogue.model import Catalogue
 from jiesu_nlp.route.dates import in_force
@@ -192,18 +192,17 @@ class DeadlineRule:
 class DeadlineBook:
     """All rules on deadlines in force; the first that holds and changes something wins."""
 
-    def __init__(self, rules: Sequence[DeadlineRule], on: str | None = None) -> None:
+    def __init__(
+        self, rules: Sequence[DeadlineRule], catalogue: Catalogue, on: str | None = None
+    ) -> None:
         self.rules = tuple(rules)
-        self._live = tuple(r for r in self.rules if in_force(r.valid_from, r.valid_to, on))
+        live = [r for r in self.rules if in_force(r.valid_from, r.valid_to, on)]
+        self._by_leaf = _rules_by_leaf(live, catalogue)
 
     def winner(self, case: Case, tier: str) -> DeadlineRule | None:
         """Return the rule that sets the deadline of a case, ``None`` if the tier stays."""
-        for rule in self._live:
-            if (
-                (rule.limit or rule.apply(tier) != tier)
-                and rule.when.covers_leaf(case.leaf)
-                and rule.when.failure(case) is None
-            ):
+        for rule in self._by_leaf[case.leaf]:
+            if (rule.limit or rule.apply(tier) != tier) and rule.when.failure(case) is None:
                 return rule
         return None
 
@@ -232,7 +231,7 @@ class RuleSet:
         on: str | None = None,
     ) -> None:
         self.rules = tuple(rules)
-        self.deadlines = DeadlineBook(deadlines, on)
+        self.deadlines = DeadlineBook(deadlines, catalogue, on)
         self.by_id: dict[str, Rule] = {r.id: r for r in self.rules}
         live = [r for r in self.rules if in_force(r.valid_from, r.valid_to, on)]
         specific = _rules_by_leaf(live, catalogue)
@@ -300,13 +299,16 @@ def condition_of(parts: Mapping[str, Iterable[Any]]) -> Condition:
     return Condition(**{name: tuple(values) for name, values in parts.items()})
 
 
-def _rules_by_leaf(rules: Sequence[Rule], catalogue: Catalogue) -> dict[str, list[Rule]]:
+_AnyRule = TypeVar("_AnyRule", Rule, DeadlineRule)
+
+
+def _rules_by_leaf(rules: Sequence[_AnyRule], catalogue: Catalogue) -> dict[str, list[_AnyRule]]:
     """Return for every leaf the rules that may fire for it, in order."""
     under_code: dict[str, list[str]] = {}
     for leaf in catalogue.leaves:
         for code in (leaf.class_code, leaf.group_code, leaf.code):
             under_code.setdefault(code, []).append(leaf.code)
-    found: dict[str, list[Rule]] = {leaf.code: [] for leaf in catalogue.leaves}
+    found: dict[str, list[_AnyRule]] = {leaf.code: [] for leaf in catalogue.leaves}
     for rule in rules:
         named = rule.when.leaf or tuple(c.code for c in catalogue.classes)
         reached = dict.fromkeys(leaf for code in named for leaf in under_code.get(code, ()))

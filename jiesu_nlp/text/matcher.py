@@ -21,7 +21,7 @@ class WordMatcher:
         self._automaton = AhoCorasick(
             list(self.words),
             matchkind=MatchKind.LeftmostLongest,
-            implementation=Implementation.ContiguousNFA,
+            implementation=Implementation.DFA,
         )
 
     def find(self, text: str) -> list[tuple[int, int, int]]:

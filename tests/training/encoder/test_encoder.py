@@ -110,11 +110,11 @@ def test_temperature_flattens(trained, fresh):
 
 def test_evidence_points_at_the_matter(trained):
     text = "小区里暖气供暖好几天了"
-    spans = trained.classifier.evidence(text, 3)
+    (spans,) = trained.classifier.evidence([text], [3])
     assert spans
     assert all(0 <= a < b <= len(text) for a, b in spans)
     assert any(a < 7 and b > 3 for a, b in spans), [text[a:b] for a, b in spans]
-    assert trained.classifier.evidence("", 3) == ()
+    assert trained.classifier.evidence([""], [3]) == [()]
 
 
 def test_damaged_model_is_refused(encoder_bundle):
@@ -198,7 +198,8 @@ def test_cascade_asks_the_encoder_where_unsure(trained, fast, fresh, tmp_path):
     assert isinstance(loaded, Cascade)
     assert loaded.threshold == 0.5
     assert np.allclose(loaded.probabilities(texts), p, atol=0.02)
-    assert loaded.evidence(texts[0], int(rows[0])) == fast.evidence(texts[0], int(rows[0]))
+    of_first = texts[:1], [int(rows[0])]
+    assert loaded.evidence(*of_first) == fast.evidence(*of_first)
 
 
 def test_threshold_stays_within_its_share(trained, fast, fresh):
