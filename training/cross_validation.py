@@ -16,7 +16,7 @@ from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.text.normalise import normalise
 from training.low_rank import Recipe, fit
-from training.texts import class_rows, no_matter_texts
+from training.texts import class_rows, no_matter_texts, sent_to
 
 Report = Callable[[float], None]
 
@@ -47,8 +47,10 @@ def held_out_fold(
     """
     train: list[tuple[str, int]] = []
     test: list[tuple[str, int]] = []
+    sent = sent_to(catalogue)
     for row, leaf in enumerate(catalogue.leaves):
-        train += [(normalise(t).text, row) for t in (leaf.name, leaf.definition)]
+        lines = (leaf.name, leaf.definition, *sent[leaf.code])
+        train += [(normalise(t).text, row) for t in lines]
         out = (fold + row) % folds
         for i, say in enumerate(leaf.says):
             block = i * folds // len(leaf.says)
