@@ -64,11 +64,16 @@ class Calibration:
     suggest_at: float = 0.5
     fitted_on: str = ""
 
-    def decide(self, confidence: float, *, complete: bool) -> str:
-        """Return the decision; without a definite unit it is always ``review``."""
+    def decide(self, confidence: float, *, complete: bool, settled: bool = True) -> str:
+        """Return the decision.
+
+        Without a definite unit (``complete``) it is always ``review``; while something must still
+        be asked before the unit can act (``settled``), never ``auto``.
+        """
         if not complete or confidence < self.suggest_at:
             return Decision.REVIEW.value
-        return Decision.AUTO.value if confidence >= self.auto_at else Decision.SUGGEST.value
+        sure = settled and confidence >= self.auto_at
+        return Decision.AUTO.value if sure else Decision.SUGGEST.value
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a bundle."""

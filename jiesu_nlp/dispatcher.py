@@ -21,15 +21,14 @@ from jiesu_nlp.bundle import Bundle, Registry, open_bundle
 from jiesu_nlp.classify.loading import classifier_of
 from jiesu_nlp.classify.predictor import LeafPredictor, Prediction
 from jiesu_nlp.confidence import Calibration
-from jiesu_nlp.emergency import EmergencyScorer
+from jiesu_nlp.emergency import EmergencyScorer, gates_of
 from jiesu_nlp.errors import BundleError
 from jiesu_nlp.garbage import kept_for_good, no_collection
-from jiesu_nlp.gates import NO_GATE
 from jiesu_nlp.home import models_dir, taxonomy_dir
 from jiesu_nlp.knowledge import Knowledge, knowledge_of
 from jiesu_nlp.locate.locator import LocatedText, Locator
 from jiesu_nlp.parallel import suggest_parallel
-from jiesu_nlp.questions import questions_for
+from jiesu_nlp.questions import open_points, questions_for
 from jiesu_nlp.route.router import Router, Routing
 from jiesu_nlp.route.rules import Case
 from jiesu_nlp.suggestion import (
@@ -198,8 +197,7 @@ class Dispatcher:
             If the text is blank, longer than 100,000 characters or binary.
         """
         ticket = text if isinstance(text, Ticket) else Ticket(text=text, **fields)
-        draft = self._prepare(ticket)
-        return self._answer([draft])[0]
+        return self._answer(self._prepare([ticket]))[0]
 
     def suggest_many(
         self,
@@ -236,28 +234,30 @@ class Dispatcher:
             return
         while batch := list(islice(source, batch_size)):
             with no_collection():
-                answers = self._answer([self._prepare(t) for t in batch], evidence=evidence)
+                answers = self._answer(self._prepare(batch), evidence=evidence)
             yield from answers
 
-    def _prepare(self, ticket: Ticket) -> _Draft:
+    def _prepare(self, tickets: Sequence[Ticket]) -> list[_Draft]:
         started = time.perf_counter()
-        check_text(ticket.text)
-        norm = normalise(ticket.text)
-        personal = find_personal_data(ticket.text)
-        gate, tags = self.knowledge.gates.examine(norm.text)
-        if gate.kind != Gate.EMERGENCY:
-            # Danger goes before any other gate, as it does among the gates of words.
-            sounded = self._gate_by_sound(norm.text)
-            gate = sounded if sounded.kind != Gate.NONE else gate
-        return _Draft(
-            ticket=ticket,
-            norm=norm,
-            redacted=redact(ticket.text, personal) if personal else ticket.text,
-            gate=gate,
-            tags=tags,
-            spans=split_demands(norm.text),
-            started=started,
-        )
+        for ticket in tickets:
+            check_text(ticket.text)
+        norms = [normalise(ticket.text) for ticket in tickets]
+        gates = gates_of([norm.text for norm in norms], self.knowledge.gates, self.emergency)
+        drafts = []
+        for ticket, norm, (gate, tags) in zip(tickets, norms, gates, strict=True):
+            personal = find_personal_data(ticket.text)
+            drafts.append(
+                _Draft(
+                    ticket=ticket,
+                    norm=norm,
+                    redacted=redact(ticket.text, personal) if personal else ticket.text,
+                    gate=gate,
+                    tags=tags,
+                    spans=split_demands(norm.text),
+                    started=started,
+                )
+            )
+        return drafts
 
     def _answer(self, drafts: Sequence[_Draft], *, evidence: bool = True) -> list[Suggestion]:
         found = self._segments(drafts)
@@ -320,17 +320,6 @@ class Dispatcher:
             elapsed_ms=round((time.perf_counter() - draft.started) * 1000, 3),
         )
 
-    def _gate_by_sound(self, text: str) -> GateAdvice:
-        """Raise the gate where the whole wording sounds like an emergency though no word is one."""
-        if self.emergency is None:
-            return NO_GATE
-        alarm = self.emergency.alarm(text)
-        kind = self.knowledge.gates.by_kind.get(alarm.kind)
-        if kind is None or kind.called_off(text[slice(*alarm.span)]):
-            return NO_GATE
-        spans = self.emergency.evidence(text, alarm.span) or (alarm.span,)
-        return GateAdvice(Gate.EMERGENCY.value, kind.article, kind.advice, spans)
-
     def _gate_by_matter(self, draft: _Draft, segments: Sequence[_Segment]) -> GateAdvice:
         """Raise the gate that a sure leaf stands for (电梯困人求救) where no word raised one."""
         for segment in segments:
@@ -379,8 +368,9 @@ class Dispatcher:
         prediction = segment.prediction
         confidence = self.calibration.unit(mass * _place_factor(routing.lead, place))
         shift = 0 if alone else start
+        points = open_points(place, routing.lead, request_type.value)
         questions = questions_for(
-            self.catalogue, prediction, place, routing.lead, confidence=confidence
+            self.catalogue, prediction, place, routing.lead, confidence=confidence, points=points
         )
         return Demand(
             span=norm.original_span(start, end),
@@ -403,7 +393,9 @@ class Dispatcher:
             deadline=routing.deadline,
             elements=_map_elements(norm, found, shift),
             confidence=round(confidence, 4),
-            decision=self.calibration.decide(confidence, complete=routing.lead.code is not None),
+            decision=self.calibration.decide(
+                confidence, complete=routing.lead.code is not None, settled=not points
+            ),
             questions=questions,
         )
 

@@ -133,7 +133,7 @@ class _Explainer:
     def __init__(self, dispatcher: Dispatcher, ticket: Ticket) -> None:
         self.dispatcher = dispatcher
         self.suggestion = dispatcher.suggest(ticket)
-        self.draft: _Draft = dispatcher._prepare(ticket)
+        self.draft: _Draft = dispatcher._prepare([ticket])[0]
         found = dispatcher._segments([self.draft])
         self.segments: list[_Segment] = dispatcher._with_evidence([self.draft], found)[0]
         self.matter_gate = (
@@ -188,12 +188,15 @@ class _Explainer:
         book = self.dispatcher.knowledge.gates
         text = self.draft.norm.text
         trials = []
+        scorer = self.dispatcher.emergency
+        doubted = scorer is not None and scorer.alarm(text).probability < scorer.floor
         for trial in book.trials(text):
-            why = (
-                "成立"
-                if trial.failed is None
-                else "不报：" + _FIELDS[trial.failed].format(trial.by)
-            )
+            if trial.failed is not None:
+                why = "不报：" + _FIELDS[trial.failed].format(trial.by)
+            elif doubted and trial.gate.needs_scorer:
+                why = "不报：整段话不像正在发生（评分低于下限）"
+            else:
+                why = "成立"
             trials.append(
                 {
                     "gate": trial.gate.id,
@@ -213,7 +216,7 @@ class _Explainer:
         if (sound := self._sound()) is not None:
             facts["sound"] = sound
             if sound["result"] == "成立" and not any(
-                t.failed is None and t.gate.kind == Gate.EMERGENCY for t in book.trials(text)
+                t["result"] == "成立" and t["kind"] == Gate.EMERGENCY for t in trials
             ):
                 facts["because"] = (
                     f"文中没有触发词，但整段话像正在发生的紧急情况（{sound['kind']}，"
@@ -239,6 +242,7 @@ class _Explainer:
             "kind": alarm.kind,
             "probability": round(alarm.probability, 4),
             "threshold": round(scorer.threshold, 4),
+            "floor": round(scorer.floor, 4),
             "words": self.words(scorer.evidence(text, alarm.span)),
             "result": result,
         }

@@ -39,6 +39,7 @@ _FIELDS = frozenset(
         "window",
         "before",
         "after",
+        "sure",
     )
 )
 _KIND_FIELDS = frozenset(("kind", "line", "article", "advice", "unless", "despite"))
@@ -73,6 +74,9 @@ class GateRule:
     before, after
         The word does not count right behind one of ``before`` or right in front of one of
         ``after`` (没有‖起火, 燃气泄漏‖报警器).
+    sure
+        Its words together are so specific that the emergency scorer is not asked
+        (:mod:`jiesu_nlp.emergency`).
     """
 
     id: str
@@ -89,6 +93,12 @@ class GateRule:
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     leaf: tuple[str, ...] = ()
+    sure: bool = False
+
+    @property
+    def needs_scorer(self) -> bool:
+        """Whether a low score of the whole text silences it."""
+        return self.kind == Gate.EMERGENCY.value and not self.sure
 
     def failure(self, text: str, start: int, end: int) -> tuple[str, str] | None:
         """Return which field calls a word of this gate off, and by what; ``None`` if it holds."""
@@ -217,8 +227,12 @@ class GateBook:
             )
         return found
 
-    def examine(self, text: str) -> tuple[GateAdvice, tuple[str, ...]]:
-        """Return the first gate that holds (spans into ``text``) and the sensitive tags."""
+    def examine(self, text: str, *, doubted: bool = False) -> tuple[GateAdvice, tuple[str, ...]]:
+        """Return the first gate that holds (spans into ``text``) and the sensitive tags.
+
+        With ``doubted``, when the text as a whole does not sound like danger going on, of the
+        emergencies only those gates count that are sure.
+        """
         found = self._hits(text)
         if not found:
             return NO_GATE, ()
@@ -233,7 +247,11 @@ class GateBook:
                     tag = self.tags[owner - count]
                     if tag.tag not in tags and tag.holds(text, start, end):
                         tags[tag.tag] = None
-                elif owner <= first and self.gates[owner].failure(text, start, end) is None:
+                elif (
+                    owner <= first
+                    and not (doubted and self.gates[owner].needs_scorer)
+                    and self.gates[owner].failure(text, start, end) is None
+                ):
                     if owner < first:
                         first, spans = owner, []
                     spans.append((start, end))
@@ -399,6 +417,7 @@ class _Reader:
             before=optional("before"),
             after=optional("after"),
             leaf=parts["leaf"].texts("leaf") if "leaf" in parts else (),
+            sure=_flag(parts, "sure"),
         )
 
     def emergency_kind(self, node: YamlNode) -> EmergencyKind:
@@ -434,6 +453,15 @@ def _number(parts: Mapping[str, YamlNode], name: str, default: int) -> int:
     if not text.isdigit() or not int(text):
         raise parts[name].error(f"“{text}”不是正整数", field=name, remedy="写字数，如 12")
     return int(text)
+
+
+def _flag(parts: Mapping[str, YamlNode], name: str) -> bool:
+    if name not in parts:
+        return False
+    text = parts[name].text(name)
+    if text not in ("true", "false"):
+        raise parts[name].error(f"“{text}”不是 true 或 false", field=name, remedy="写 true 或删去")
+    return text == "true"
 
 
 def read_gates(directory: Path) -> GateBook:

@@ -8,7 +8,7 @@ beyond them is never confident.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
@@ -21,7 +21,7 @@ from openpyxl.styles import Alignment, Font
 from openpyxl.worksheet.datavalidation import DataValidation
 
 from jiesu_nlp.catalogue import Catalogue
-from jiesu_nlp.errors import DataError
+from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.files import replace_file
 from jiesu_nlp.locate.xlsx import xlsx_rows
 from jiesu_nlp.text.redact import redact
@@ -42,7 +42,6 @@ _HEADER = (
     "正确编码",
 )
 _WIDTHS = (14, 70, 12, 24, 12, 24, 10, 12, 12)
-Report = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,10 @@ def export_suspects(found: Sequence[Suspect], catalogue: Catalogue, path: Path) 
     choice.add(f"H2:H{max(len(found) + 1, 2)}")
     sheet.freeze_panes = "A2"
     data = BytesIO()
-    book.save(data)
+    try:
+        book.save(data)  # through a temporary file of its own
+    except OSError as fault:
+        raise UsageError(f"无法写入 {path}：{fault.strerror or fault}") from None
     replace_file(path, data.getvalue())
 
 
@@ -207,14 +209,14 @@ def read_verdicts(path: Path, catalogue: Catalogue) -> list[Verdict]:
 
 def apply_verdicts(
     tickets: Iterable[LabelledTicket], verdicts: Sequence[Verdict]
-) -> Iterator[tuple[LabelledTicket | None, bool]]:
-    """Yield every ticket as it stands after the verdicts (``None`` if dropped), and if it changed."""
+) -> Iterator[tuple[LabelledTicket | None, Verdict | None]]:
+    """Yield every ticket as it stands after the verdicts (``None`` if dropped), and its verdict."""
     by_key = {(v.fingerprint, v.label): v for v in verdicts}
     for ticket in tickets:
         verdict = by_key.get((fingerprint(ticket.text), ticket.code))
-        if verdict is None:
-            yield ticket, False
+        if verdict is None or verdict.code == ticket.code:
+            yield ticket, verdict
         elif verdict.code is None:
-            yield None, True
+            yield None, verdict
         else:
-            yield replace(ticket, codes=(verdict.code,)), verdict.code != ticket.code
+            yield replace(ticket, codes=(verdict.code,)), verdict

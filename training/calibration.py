@@ -180,7 +180,9 @@ def conformal_threshold(evidence: Evidence, coverage: float) -> float:
     )
     order = np.argsort(-best)
     reached = np.cumsum(evidence.weights[order])
-    at = min(int(np.searchsorted(reached, coverage)), len(order) - 1)
+    # The text to come is one more beside those at hand.
+    wanted = coverage * (1 + 1 / len(best))
+    at = min(int(np.searchsorted(reached, wanted)), len(order) - 1)
     return float(best[order[at]])
 
 
@@ -209,6 +211,8 @@ def calibrate(
     unit_mass: Callable[[Floats], tuple[Floats, list[str]]],
     unit_truth: Sequence[tuple[str, ...]],
     *,
+    auto_precision: float = AUTO_PRECISION,
+    suggest_precision: float = SUGGEST_PRECISION,
     fitted_on: str = "校准工单与留出例句各占一半权重",
 ) -> tuple[AnyPredictor, Calibration]:
     """Fit maps, conformal threshold and decision thresholds.
@@ -219,6 +223,8 @@ def calibrate(
         From leaf probabilities to the mass that agrees on the lead unit and its class.
     unit_truth
         Acceptable unit classes of each text of the evidence.
+    auto_precision, suggest_precision
+        Precision of the lead unit that holds, with 95 % confidence, above either threshold.
     fitted_on
         What the texts are, for the model card.
     """
@@ -238,8 +244,8 @@ def calibrate(
     unit_map = monotone_map(mass, unit_ok, w)
     confidence = np.array([unit_map(float(m)) for m in mass], np.float32)
     # Ties of the step map are broken by the raw mass, which the thresholds must not see.
-    auto_at = threshold_for(confidence, unit_ok, w, AUTO_PRECISION)
-    suggest_at = threshold_for(confidence, unit_ok, w, SUGGEST_PRECISION)
+    auto_at = threshold_for(confidence, unit_ok, w, auto_precision)
+    suggest_at = threshold_for(confidence, unit_ok, w, suggest_precision)
     calibration = Calibration(
         leaf=monotone_map(p.max(axis=1), leaf_ok, w),
         level1=monotone_map(classes.max(axis=1), class_ok, w),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,14 @@ from training.calibration import TICKET_LENGTH, calibrate, gather, read_labelled
 from training.cross_validation import held_out_fold
 from training.emergency import fit_emergency
 from training.low_rank import Recipe, fit
+from training.model_card import cold_start_card
+from training.run_record import (
+    CARD_FILE,
+    RECORD_FILE,
+    code_version,
+    machine,
+    peak_memory_mb,
+)
 from training.texts import catalogue_texts, class_rows
 
 Progress = Callable[[str, float], None]
@@ -80,22 +91,43 @@ def build_default_bundle(
     recipe
         Hyper-parameters of the classifier.
     """
+    started = time.perf_counter()
     progress("读取目录、单位、地名与规则", 0.0)
     knowledge = read_knowledge(taxonomy)
     classifier, calibration = fit_and_calibrate(knowledge, recipe, progress)
+    emergency = fit_emergency(knowledge.catalogue)
     progress("写入模型包", 0.95)
     versions = knowledge.versions()
+    created_at = datetime.now(UTC).isoformat(timespec="seconds")
+    texts, _ = catalogue_texts(knowledge.catalogue)
+    record = {
+        "created_at": created_at,
+        "architecture": "cold-start",
+        "texts": len(texts),
+        "data_hash": sha256("\n".join(texts).encode()).hexdigest(),
+        "leaves": len(knowledge.catalogue),
+        "recipe": asdict(recipe),
+        "temperature": 1.0,
+        "vocabulary": len(classifier.vocabulary),
+        "calibrated_on": calibration.fitted_on,
+        "versions": {"code": code_version(), **versions},
+        "machine": machine(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "peak_memory_mb": peak_memory_mb(),
+    }
     bundle = write_bundle(
         path,
         {
             **classifier.to_files(),
             **knowledge.to_files(),
-            **fit_emergency(knowledge.catalogue).to_files(),
+            **emergency.to_files(),
             CALIBRATION_FILE: json_bytes(calibration.to_json()),
+            RECORD_FILE: json_bytes(record),
+            CARD_FILE: cold_start_card(path.name, record).encode(),
         },
         versions={"model": f"{path.name}+{versions['catalogue'].partition('+')[2]}", **versions},
         parameters={"recipe": "cold-start"},
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=created_at,
     )
     progress("完成", 1.0)
     return bundle

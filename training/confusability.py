@@ -106,7 +106,7 @@ def to_markdown(report: ConfusabilityReport, catalogue: Catalogue) -> str:
         "# 易混细项报告",
         "",
         f"目录版本 {catalogue.version}，细项 {len(catalogue)}。"
-        f"留一手交叉验证：例句首位正确 {report.top1:.1%}，前五含正确 {report.top5:.1%}。",
+        f"四折交叉验证：例句首位正确 {report.top1:.1%}，前五含正确 {report.top5:.1%}。",
         "",
         "“无碍”指两项派单方向与时限相同，混淆不影响派单；“有别”指某一项的“不属于”已写明另一项。",
         "",
@@ -121,7 +121,7 @@ def to_markdown(report: ConfusabilityReport, catalogue: Catalogue) -> str:
             f"| {p.share:.0%} | {'是' if p.harmless else '否'} | {'是' if p.separated else '否'} "
             f"| {shown} |"
         )
-    lines += ["", "## 例句最难认的细项", "", "| 细项 | 留一手正确率 |", "|---|---|"]
+    lines += ["", "## 例句最难认的细项", "", "| 细项 | 交叉验证正确率 |", "|---|---|"]
     lines += [
         f"| {code} {catalogue.by_code[code].name} | {accuracy:.0%} |"
         for code, accuracy in report.weakest

@@ -1,28 +1,27 @@
 """Look a data file over before anyone trains on it: what is wrong, how often, and where.
 
 One pass in bounded memory: of every usable row only twelve bytes stay (a hash of its text and its
-leaf). Near-duplicates, which need all texts, are looked for up to a stated number of rows.
+leaf; three times that while repeats are looked for). Near-duplicates, which need all texts, are
+looked for up to a stated number of rows.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jiesu_nlp.errors import UsageError
 from jiesu_nlp.text.redact import find_personal_data, redact
 from training.labels import LabelBook
 from training.near_duplicates import duplicate_groups
-from training.run_record import text_hash, text_hashes
+from training.rows_file import rows_file
+from training.run_record import among, text_hash, text_hashes
 from training.tickets import LabelledTicket, Rejected, data_files, read_tickets
 
 _EXAMPLES = 3
@@ -128,21 +127,22 @@ def check_data(
     for path in paths:
         for file in data_files(path):
             found.encodings[file.name] = encoding_of(file)
-    hashes, leaves = array("Q"), array("l")
+    hashes, leaves = array("Q"), array("H" if len(labels.catalogue) < 1 << 16 else "I")
     texts: list[str] = []
     lengths: Counter[int] = Counter()
     per_leaf: Counter[int] = Counter()
     other = _hashes_of(against, labels, columns)
     said = text_hashes(say for leaf in labels.catalogue.leaves for say in leaf.says)
-    with _rejected_rows(rejected_to) as write:
+    with rows_file(rejected_to) if rejected_to else nullcontext(None) as write:
         for item in read_tickets(paths, labels, columns=columns):
             found.rows += 1
             if found.rows % 1000 == 0:
                 report(found.rows)
             if isinstance(item, Rejected):
-                example = f"{item.where}：{item.detail}"
+                example = f"{item.where}：{redact(item.detail)}"
                 found.rejected.setdefault(item.reason, Problem()).add(example)
-                write(item)
+                if write is not None:
+                    write(_redacted(item))
                 continue
             _look_at(item, found)
             hashes.append(text_hash(item.text))
@@ -155,10 +155,10 @@ def check_data(
     report(found.rows)
     found.usable = len(hashes)
     found.retired = dict(labels.retired.most_common())
-    _repeated(found, np.array(hashes, np.uint64), np.array(leaves), texts, labels)
-    own = np.array(hashes, np.uint64)
+    own = np.frombuffer(hashes, np.uint64)
+    _repeated(found, own, np.frombuffer(leaves, leaves.typecode), texts, labels)
     for name, known in (("与对照数据重复（泄漏）", other), ("与目录例句相同（泄漏）", said)):
-        hits = np.flatnonzero(np.isin(own, known))
+        hits = np.flatnonzero(among(own, known))
         if len(hits):
             problem = Problem(len(hits))
             problem.examples = [_short(texts[i]) for i in hits[:_EXAMPLES] if i < len(texts)]
@@ -198,10 +198,13 @@ def _look_at(ticket: LabelledTicket, found: DataReport) -> None:
         found.doubts.setdefault("含乱码（\ufffd）", Problem()).add(_at(ticket))
     if found.personal_checked < _ALL_PERSONAL or found.rows % _STRIDE == 0:
         found.personal_checked += 1
-        kinds = {_PERSONAL.get(p.kind, p.kind) for p in find_personal_data(text)}
-        found.personal.update(kinds)
-        if kinds:
-            found.doubts.setdefault("含个人信息", Problem()).add(_at(ticket))
+        items = find_personal_data(text)
+        if items:
+            found.personal.update({_PERSONAL.get(p.kind, p.kind) for p in items})
+            # Show the place where it stands, not the beginning.
+            start = max(items[0].span[0] - _EXAMPLE_LENGTH // 2, 0)
+            example = f"{ticket.where}：{'…' * (start > 0)}{_short(text, start)}"
+            found.doubts.setdefault("含个人信息", Problem()).add(example)
     if ticket.created_at is None:
         found.undated += 1
     else:
@@ -214,8 +217,9 @@ def _at(ticket: LabelledTicket) -> str:
     return f"{ticket.where}：{_short(ticket.text)}"
 
 
-def _short(text: str) -> str:
-    plain = " ".join(redact(text).split())
+def _short(text: str, start: int = 0) -> str:
+    """Return the redacted beginning of a text, or of what follows ``start``."""
+    plain = " ".join(redact(text)[start:].split())
     return plain[:_EXAMPLE_LENGTH] + ("…" if len(plain) > _EXAMPLE_LENGTH else "")
 
 
@@ -231,42 +235,37 @@ def _repeated(
 ) -> None:
     """Count exact repeats and conflicting labels, then near ones."""
     codes = labels.catalogue.codes
+
+    def clash(first: int, second: int) -> str:
+        return f"{codes[leaves[first]]} 与 {codes[leaves[second]]}：{_short(texts[second])}"
+
+    def add(name: str, at: Any, order: Any, example: Callable[[int, int], str]) -> None:
+        """Add the neighbours in ``order`` that ``at`` marks."""
+        problem = Problem(int(at.sum()))
+        for i in np.flatnonzero(at)[:_EXAMPLES]:
+            first, second = sorted((int(order[i]), int(order[i + 1])))
+            if second < len(texts):
+                problem.examples.append(example(first, second))
+        if problem.count:
+            found.doubts[name] = problem
+
     order = np.argsort(hashes, kind="stable")
-    same = hashes[order][1:] == hashes[order][:-1]
-    if same.any():
-        repeats = Problem(int(same.sum()))
-        conflict = leaves[order][1:] != leaves[order][:-1]
-        clashes = Problem(int((same & conflict).sum()))
-        for problem, at in ((repeats, same), (clashes, same & conflict)):
-            for i in np.flatnonzero(at)[:_EXAMPLES]:
-                first, second = sorted((int(order[i]), int(order[i + 1])))
-                if second < len(texts):
-                    both = f"{codes[leaves[first]]} 与 {codes[leaves[second]]}"
-                    problem.examples.append(f"{both}：{_short(texts[second])}")
-        found.doubts["诉求完全相同"] = repeats
-        if clashes.count:
-            found.doubts["诉求相同而编码不同"] = clashes
+    same = ~_differ(hashes[order])
+    add("诉求完全相同", same, order, lambda a, b: _short(texts[b]))
+    add("诉求相同而编码不同", same & _differ(leaves[order]), order, clash)
     if len(texts) > NEAR_DUPLICATE_ROWS:
         found.near_duplicates_checked = False
         return
     groups = duplicate_groups(texts)
     order = np.argsort(groups, kind="stable")
-    near = (groups[order][1:] == groups[order][:-1]) & (hashes[order][1:] != hashes[order][:-1])
-    if near.any():
-        problem = Problem(int(near.sum()))
-        problem.examples = [
-            f"{_short(texts[order[i]])} ｜ {_short(texts[order[i + 1]])}"
-            for i in np.flatnonzero(near)[:_EXAMPLES]
-        ]
-        found.doubts["诉求近似"] = problem
-        clash = near & (leaves[order][1:] != leaves[order][:-1])
-        if clash.any():
-            problem = Problem(int(clash.sum()))
-            problem.examples = [
-                f"{codes[leaves[order[i]]]} 与 {codes[leaves[order[i + 1]]]}：{_short(texts[order[i]])}"
-                for i in np.flatnonzero(clash)[:_EXAMPLES]
-            ]
-            found.doubts["诉求近似而编码不同"] = problem
+    near = ~_differ(groups[order]) & _differ(hashes[order])
+    add("诉求近似", near, order, lambda a, b: f"{_short(texts[a])} ｜ {_short(texts[b])}")
+    add("诉求近似而编码不同", near & _differ(leaves[order]), order, clash)
+
+
+def _differ(values: Any) -> Any:
+    """Return which values differ from the one before, from the second on."""
+    return values[1:] != values[:-1]
 
 
 def _distribution(
@@ -291,26 +290,6 @@ def _distribution(
                 found.lengths[name] = length
 
 
-@contextmanager
-def _rejected_rows(path: Path | None) -> Iterator[Callable[[Rejected], None]]:
-    """Open the side file of unusable rows; it is whole or absent."""
-    if path is None:
-        yield lambda item: None
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-
-            def write(item: Rejected) -> None:
-                row = {k: redact(v) if isinstance(v, str) else v for k, v in item.row.items()}
-                line = {"where": item.where, "reason": item.reason, "detail": item.detail}
-                stream.write(
-                    json.dumps({**line, "row": row}, ensure_ascii=False, default=str) + "\n"
-                )
-
-            yield write
-        temporary.replace(path)
-    except OSError as fault:
-        raise UsageError(f"写 {path} 失败：{fault.strerror or fault}；没有留下半截文件") from fault
-    finally:
-        temporary.unlink(missing_ok=True)
+def _redacted(item: Rejected) -> dict[str, Any]:
+    row = {k: redact(v) if isinstance(v, str) else v for k, v in item.row.items()}
+    return {"where": item.where, "reason": item.reason, "detail": redact(item.detail), "row": row}

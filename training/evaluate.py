@@ -160,7 +160,11 @@ def evaluate(
         classes=per_class(scored, dispatcher),
         leaves=per_leaf(scored, dispatcher),
         confusions=confusions(scored, dispatcher),
-        suspects=[s.to_json(dispatcher.catalogue) for s in suspects(scored)[:_MOST_SUSPECTS]],
+        suspects=[
+            s.to_json(dispatcher.catalogue)
+            for s in suspects(scored)[:_MOST_SUSPECTS]
+            if s.confident
+        ],
         curves=curves(scored),
     )
     report("完成", 1.0)

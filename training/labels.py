@@ -15,6 +15,7 @@ from jiesu_nlp.vocabulary import UNIT_CLASS_SET, RequestType, Tier
 _SEPARATOR = re.compile(r"\s*(?:[›»→＞>/／\\|｜]|-{2,}|——)\s*")
 _MOST_CLASSES = 99
 _MOST_LEAVES = 999
+_MOST_REMEMBERED = 100_000
 UNKNOWN, AMBIGUOUS, TOO_HIGH = "编码不存在", "退役编码有多个后继", "只到大类或小类"
 
 
@@ -54,7 +55,10 @@ class LabelBook:
         """Return the leaf a label stands for."""
         found = self._known.get(label)
         if found is None:
-            found = self._known[label] = self._look_up(label.strip())
+            found = self._look_up(label.strip())
+            # A column of anything but labels must not fill the memory.
+            if len(self._known) < _MOST_REMEMBERED:
+                self._known[label] = found
         if found.retired and found.code is not None:
             self.retired[f"{label} → {found.code}"] += 1
         return found

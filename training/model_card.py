@@ -23,13 +23,7 @@ def model_card(
     """
     split = record["split"]
     lines = [
-        f"# 模型卡：{name}",
-        "",
-        "由训练过程自动生成，请勿手改。",
-        "",
-        "## 用途与限度",
-        "",
-        "* 用途：为 12345 诉求给出类目、承办单位、时限与把握，供派单员参考；不替人作决定，不据此丢弃诉求。",
+        *_head(name),
         f"* 目录：{record['versions']['catalogue']}，{record['leaves']} 个细项，"
         f"其中 {record['leaves_with_tickets']} 个有训练工单；其余细项只靠目录里的名称、定义与例句。",
         "* 限度：学的是历史派单，历史上的错派与偏差也会学到；目录、单位或规则改动后应重新训练并评测。",
@@ -61,12 +55,8 @@ def model_card(
         "## 训练",
         "",
         _method(record),
-        f"* 校准：{record['calibrated_on']}",
-        f"* 参数：{'，'.join(f'{k}={v}' for k, v in record['recipe'].items())}",
         f"* 选项：{'，'.join(f'{k}={v}' for k, v in record['options'].items() if v != {})}",
-        f"* 代码版本：{record['versions']['code']}；随机种子 {record['options']['seed']}",
-        f"* 用时 {record['seconds']} 秒，内存峰值 {record['peak_memory_mb']} MB"
-        f"（Python {record['machine']['python']}，numpy {record['machine']['numpy']}）",
+        *_run(record),
         "",
         "## 在留出工单上的表现",
         "",
@@ -86,6 +76,53 @@ def model_card(
             "逐类、分组的数字见 `evaluation.json`，重新评测用 `jiesu evaluate`。",
         ]
     return "\n".join(lines) + "\n"
+
+
+def cold_start_card(name: str, record: Mapping[str, Any]) -> str:
+    """Write the card of a bundle made of the catalogue alone; see :mod:`training.cold_start`."""
+    lines = [
+        *_head(name),
+        f"* 目录：{record['versions']['catalogue']}，{record['leaves']} 个细项；"
+        "只用目录里的名称、定义与例句训练，没有用任何工单（冷启动）。",
+        "* 限度：没有见过真实工单，有了标注工单就应当用 jiesu train 重新训练。",
+        "* 词表只存字对的散列，不存原文。",
+        "",
+        "## 数据",
+        "",
+        f"* {record['texts']} 条目录文字；数据指纹（SHA-256）：`{record['data_hash']}`",
+        "",
+        "## 训练",
+        "",
+        _method(record),
+        *_run(record),
+        "",
+        "## 表现",
+        "",
+        "评测用 jiesu evaluate；考题在 `tests/gold`，其上的数字见 `docs/experiments.md`。",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _head(name: str) -> list[str]:
+    return [
+        f"# 模型卡：{name}",
+        "",
+        "由训练过程自动生成，请勿手改。",
+        "",
+        "## 用途与限度",
+        "",
+        "* 用途：为 12345 诉求给出类目、承办单位、时限与把握，供派单员参考；不替人作决定，不据此丢弃诉求。",
+    ]
+
+
+def _run(record: Mapping[str, Any]) -> list[str]:
+    return [
+        f"* 校准：{record['calibrated_on']}",
+        f"* 参数：{'，'.join(f'{k}={v}' for k, v in record['recipe'].items())}",
+        f"* 代码版本：{record['versions']['code']}；随机种子 {record['recipe']['seed']}",
+        f"* 用时 {record['seconds']} 秒，内存峰值 {record['peak_memory_mb']} MB"
+        f"（Python {record['machine']['python']}，numpy {record['machine']['numpy']}）",
+    ]
 
 
 def _method(record: Mapping[str, Any]) -> str:

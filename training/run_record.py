@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import resource
 import sys
 from collections.abc import Iterable, Sequence
@@ -49,13 +51,25 @@ def code_version() -> str:
 
 def peak_memory_mb() -> int:
     """Return the greatest resident memory of this process so far, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # ``ru_maxrss`` also counts what the parent held when it started this process.
+        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii"))
+        if found is not None:
+            return int(int(found[1]) * 1024 / 1e6)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak / 1e6) if sys.platform == "darwin" else int(peak * 1024 / 1e6)
 
 
 def machine() -> dict[str, Any]:
     """Return what the figures of a run depend on besides code and data."""
-    return {"python": platform.python_version(), "numpy": np.__version__, "os": platform.system()}
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "os": platform.system(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+    }
 
 
 def text_hash(text: str) -> int:
@@ -75,6 +89,17 @@ def seen_bytes(texts: Iterable[str]) -> bytes:
     return tensor_bytes({"hashes": text_hashes(texts)})
 
 
+def among(hashes: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which hashes are among the sorted ``known`` ones, in little memory."""
+    found = np.zeros(len(hashes), bool)
+    if len(known):
+        for start in range(0, len(hashes), _CHUNK):
+            part = hashes[start : start + _CHUNK]
+            at = np.minimum(np.searchsorted(known, part), len(known) - 1)
+            found[start : start + len(part)] = known[at] == part
+    return found
+
+
 def seen_in_training(bundle: Bundle, texts: Sequence[str]) -> NDArray[np.bool_]:
     """Return which texts a bundle was trained or calibrated on, word for word."""
     parts = [np.zeros(0, np.uint64)]
@@ -86,4 +111,4 @@ def seen_in_training(bundle: Bundle, texts: Sequence[str]) -> NDArray[np.bool_]:
         parts.append(text_hashes(s for own in lists for s in own if isinstance(s, str)))
     known = np.unique(np.concatenate(parts))
     own = np.fromiter((text_hash(t) for t in texts), dtype=np.uint64, count=len(texts))
-    return np.isin(own, known)
+    return among(own, known)

@@ -31,7 +31,7 @@ class Scored:
     Attributes
     ----------
     truth
-        Row of the best leaf; ``right`` holds whether each of the answers is acceptable.
+        Row of the best leaf.
     top, top_p
         Best leaf rows and raw probabilities, shape ``(n, TOP)``.
     rank
@@ -40,10 +40,10 @@ class Scored:
         Raw probability of the given label.
     leaf_confidence, class_confidence
         Calibrated confidence of the first leaf and class.
-    class_right, group_right
-        Whether the first class and group are acceptable, with ``*_p`` their raw probability.
+    class_guess, class_right, group_right
+        Row of the first class; whether it and the first group are acceptable.
     in_set, set_size
-        The conformal set.
+        Whether an acceptable leaf is in the conformal set, and how many leaves are.
     leaf_served, unit_strict, unit_lenient, district, town, invented, tier
         The suggestion; ``nan`` where the ticket does not say.
     unit_confidence, decision, place_status
@@ -61,10 +61,8 @@ class Scored:
     leaf_confidence: Array
     class_confidence: Array
     class_right: Array
-    class_p: Array
     class_guess: Array
     group_right: Array
-    group_p: Array
     in_set: Array
     set_size: Array
     leaf_served: Array
@@ -182,12 +180,10 @@ def _classified(dispatcher: Dispatcher, batch: Sequence[LabelledTicket]) -> dict
         "class_right": np.array(
             [class_top[i] in class_of[r] for i, r in enumerate(right)], np.float64
         ),
-        "class_p": class_p[rows, class_top],
         "class_guess": class_top,
         "group_right": np.array(
             [group_top[i] in group_of[r] for i, r in enumerate(right)], np.float64
         ),
-        "group_p": group_p[rows, group_top],
         "in_set": (rank <= in_set_count).astype(np.float64),
         "set_size": in_set_count,
     }

@@ -18,6 +18,7 @@ from training.tickets import data_files, raw_rows, resolve_columns
 
 LABELS_ONLY = "labels-only"
 _SHOWN = 5
+_MOST_LABELS = 50_000
 
 
 def knowledge_for(
@@ -97,6 +98,12 @@ def labels_of_data(data: Sequence[Path], columns: Mapping[str, str] | None = Non
                 if not label or not isinstance(text, str) or not text.strip():
                     continue
                 labels[label] += 1
+                if len(labels) > _MOST_LABELS:
+                    raise DataError(
+                        f"编码一栏有 {_MOST_LABELS} 种以上的值，不像类目",
+                        path=file,
+                        remedy="检查编码列是否选对（--column code=列名）",
+                    )
                 unit = row.values.get(names.get("unit", ""))
                 if unit:
                     units[label][str(unit).strip()] += 1

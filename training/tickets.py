@@ -9,17 +9,17 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.locate.xlsx import xlsx_rows
 from jiesu_nlp.stream import Line, open_lines
-from jiesu_nlp.ticket import check_text
+from jiesu_nlp.ticket import Ticket, check_text
 from training.labels import LabelBook
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -31,10 +31,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "weight": ("weight", "权重"),
     "source": ("source", "来源", "渠道", "channel"),
 }
+_TITLES = {"text": "诉求内容", "code": "目录编码"}
 _SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".parquet", ".arrow")
 _DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
 _BATCH = 4096
 _UNREADABLE = "\ufffd\ufffd"
+# A cell of more lines or characters is no ticket: a quotation mark lacks its partner.
+_MOST_LINES_IN_CELL = 1000
+_LONGEST_CELL = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,19 @@ class LabelledTicket:
     text
         The citizen's words.
     codes
-        Acceptable leaf codes, the best first; empty if the ticket is known to have no matter.
+        Acceptable leaf codes, the best first; at least one.
     units
         Acceptable lead units (classes or names), the best first; empty if unknown.
     created_at
         ISO 8601, ``None`` if unknown.
     weight
         How much the ticket counts in training.
+    voice, tier, request_type, gate, district, town
+        What the gold tickets state besides; for the evaluation only.
+    place_known
+        Whether the row says where, if only that it is nowhere: then ``district`` is ``None``.
+    where
+        File and row.
     """
 
     text: str
@@ -68,7 +78,7 @@ class LabelledTicket:
     gate: str | None = None
     district: str | None = None
     town: str | None = None
-    place_known: bool = field(default=False)
+    place_known: bool = False
     where: str = ""
 
     @property
@@ -123,6 +133,56 @@ def read_tickets(
     for path in paths:
         for file in data_files(Path(path)):
             yield from _tickets_of(file, labels, dict(columns or {}))
+
+
+def read_unlabelled(
+    path: Path, *, columns: Mapping[str, str] | None = None
+) -> Iterator[Ticket | Rejected]:
+    """Yield tickets of which only the text is known, and the rows that are none.
+
+    Parameters
+    ----------
+    path
+        A file or folder as for :func:`read_tickets`, without the column of the code; of a
+        ``.txt`` file every line is a ticket.
+    columns
+        As for :func:`read_tickets`.
+    """
+    for file in data_files(path):
+        if file.suffix.lower() == ".txt":
+            yield from _lines_of_text(file)
+            continue
+        names: dict[str, str] | None = None
+        for row in raw_rows(file):
+            if row.fault is not None:
+                yield Rejected(row.where, "无法读取", row.fault, row.values)
+                continue
+            if names is None:
+                names = resolve_columns(tuple(row.values), columns or {}, file, needed=("text",))
+            text = row.values.get(names["text"])
+            known = row.values.get(names.get("id", ""))
+            yield _unlabelled(row.where, text, None if known is None else str(known))
+
+
+def _lines_of_text(path: Path) -> Iterator[Ticket | Rejected]:
+    with open_lines(str(path)) as lines:
+        for line in lines:
+            where = f"{path.name} 第 {line.number} 行"
+            if line.fault is not None:
+                yield Rejected(where, "无法读取", line.fault, {})
+            elif line.text.strip():
+                yield _unlabelled(where, line.text.strip(), str(line.number))
+
+
+def _unlabelled(where: str, text: Any, known: str | None) -> Ticket | Rejected:
+    if not isinstance(text, str):
+        reason = "诉求为空" if text is None else "诉求不是文字"
+        return Rejected(where, reason, str(text)[:40], {})
+    try:
+        check_text(text)
+    except UsageError as fault:
+        return Rejected(where, "诉求不可用", str(fault), {})
+    return Ticket(text, id=known)
 
 
 def data_files(path: Path) -> list[Path]:
@@ -188,7 +248,11 @@ def _tickets_of(
 
 
 def resolve_columns(
-    present: Sequence[str], chosen: Mapping[str, str], path: Path
+    present: Sequence[str],
+    chosen: Mapping[str, str],
+    path: Path,
+    *,
+    needed: Sequence[str] = ("text", "code"),
 ) -> dict[str, str]:
     """Find the file's column of each field.
 
@@ -197,7 +261,7 @@ def resolve_columns(
     UsageError
         If a chosen column or field does not exist.
     DataError
-        If text or code has no column.
+        If a needed field has no column.
     """
     unknown = [name for name in chosen if name not in COLUMNS]
     if unknown:
@@ -206,10 +270,10 @@ def resolve_columns(
         if title not in present:
             raise UsageError(f"{path} 里没有列“{title}”；有：{'、'.join(present) or '（无）'}")
     names = _columns_in(present, chosen)
-    for name, title in (("text", "诉求内容"), ("code", "目录编码")):
+    for name in needed:
         if name not in names:
             raise DataError(
-                f"没有{title}列；有：{'、'.join(map(str, present)) or '（无）'}",
+                f"没有{_TITLES[name]}列；有：{'、'.join(map(str, present)) or '（无）'}",
                 path=path,
                 remedy=f"用 --column {name}=列名 指明",
             )
@@ -337,7 +401,7 @@ def _readable(line: Line) -> str:
 
 
 def _csv_rows(path: Path) -> Iterator[RawRow]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    csv.field_size_limit(_LONGEST_CELL)
     with open_lines(str(path)) as lines:
         first = next(lines, None)
         if first is None:
@@ -358,15 +422,23 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
                 if not any(cell.strip() for cell in cells):
                     continue
                 where = f"{path.name} 第 {start} 行"
-                values = dict(zip(header, cells, strict=False))
-                if len(cells) > len(header):
+                values = dict(zip_longest(header, cells[: len(header)]))
+                if reader.line_num - start >= _MOST_LINES_IN_CELL:
+                    fault = f"直到第 {reader.line_num} 行都在一对引号里，多半是引号没有配对"
+                    yield RawRow(where, values, fault)
+                elif len(cells) > len(header):
                     yield RawRow(where, values, f"有 {len(cells)} 列，表头只有 {len(header)} 列")
                 else:
                     yield RawRow(where, values)
         except StopIteration:
             return
-        except csv.Error as fault:
-            raise DataError(f"不是有效的 CSV：{fault}", path=path, line=reader.line_num) from None
+        except csv.Error as error:
+            raise DataError(
+                f"不是有效的 CSV，从这一行起读不下去（{error}）",
+                path=path,
+                line=start,
+                remedy="检查这一行的引号是否成对",
+            ) from None
 
 
 def _json_rows(path: Path) -> Iterator[RawRow]:
@@ -421,7 +493,11 @@ def _arrow_rows(path: Path) -> Iterator[RawRow]:
                 number += 1
                 yield RawRow(f"{path.name} 第 {number} 行", values)
     except (pa.ArrowException, OSError) as fault:
-        raise DataError(f"文件损坏或不是 {path.suffix[1:]}：{fault}", path=path) from None
+        raise DataError(
+            f"文件损坏，或不是 {path.suffix[1:]} 文件（{' '.join(str(fault).split())[:120]}）",
+            path=path,
+            remedy="重新导出该文件",
+        ) from None
 
 
 def _arrow_batches(pa: Any, path: Path) -> Iterator[Any]:

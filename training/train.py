@@ -5,7 +5,6 @@ The bundle appears complete at the very end or not at all, so a run may be inter
 
 from __future__ import annotations
 
-import random
 import shutil
 import time
 from collections import Counter
@@ -29,7 +28,10 @@ from jiesu_nlp.errors import DataError
 from jiesu_nlp.home import taxonomy_dir
 from jiesu_nlp.knowledge import Knowledge
 from jiesu_nlp.text.normalise import normalise
+from jiesu_nlp.text.redact import redact
 from training.calibration import (
+    AUTO_PRECISION,
+    SUGGEST_PRECISION,
     TICKET_LENGTH,
     Evidence,
     calibrate,
@@ -42,9 +44,10 @@ from training.cold_start import unit_mass
 from training.cross_validation import held_out_fold
 from training.emergency import fit_emergency
 from training.evaluate import Evaluation, evaluate
-from training.labels import LabelBook
+from training.labels import UNKNOWN, LabelBook
 from training.low_rank import Recipe, fit, recipe_for
 from training.model_card import model_card
+from training.reservoir import Reservoir
 from training.run_record import (
     CARD_FILE,
     EVALUATION_FILE,
@@ -90,6 +93,8 @@ class TrainOptions:
         More are sampled down, seeded, to bound memory.
     most_rejected
         A greater share of unusable rows stops the run.
+    auto_precision, suggest_precision
+        Precision of the lead unit above the thresholds of *auto* and *suggest*.
     seed
         Of the split, the sample and the fit.
     recipe
@@ -107,6 +112,8 @@ class TrainOptions:
     says_weight: float = 1.0
     most_tickets: int = 1_000_000
     most_rejected: float = 0.2
+    auto_precision: float = AUTO_PRECISION
+    suggest_precision: float = SUGGEST_PRECISION
     seed: int = 0
     recipe: Recipe | None = None
     checkpoint: Path | None = None
@@ -124,10 +131,11 @@ class Trained:
 
 @dataclass(frozen=True)
 class Gathered:
-    """The usable tickets of the data and what became of the other rows."""
+    """Usable tickets of the data, all or a sample, and what became of the other rows."""
 
     tickets: list[LabelledTicket]
     rows: int
+    usable: int
     rejected: Counter[str]
     examples: dict[str, str]
     retired: Counter[str]
@@ -137,26 +145,17 @@ def gather_tickets(
     items: Iterable[LabelledTicket | Rejected], labels: LabelBook, *, most: int, seed: int
 ) -> Gathered:
     """Collect tickets, at most ``most`` of them (a uniform sample, in order)."""
-    rng = random.Random(seed)
-    kept: list[tuple[int, LabelledTicket]] = []
+    kept = Reservoir[LabelledTicket](most, seed)
     rejected: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    usable = rows = 0
     for item in items:
-        rows += 1
         if isinstance(item, Rejected):
             rejected[item.reason] += 1
-            examples.setdefault(item.reason, f"{item.where}：{item.detail}")
-            continue
-        if len(kept) < most:
-            kept.append((usable, item))
+            examples.setdefault(item.reason, f"{item.where}：{redact(item.detail)}")
         else:
-            at = rng.randrange(usable + 1)
-            if at < most:
-                kept[at] = (usable, item)
-        usable += 1
-    kept.sort(key=lambda pair: pair[0])
-    return Gathered([t for _, t in kept], rows, rejected, examples, labels.retired)
+            kept.add(item)
+    rows = kept.seen + rejected.total()
+    return Gathered(kept.items(), rows, kept.seen, rejected, examples, labels.retired)
 
 
 def check_gathered(found: Gathered, options: TrainOptions) -> None:
@@ -173,9 +172,11 @@ def check_gathered(found: Gathered, options: TrainOptions) -> None:
         for reason, n in found.rejected.most_common(_SHOWN_REASONS)
     )
     if found.rows and bad / found.rows > options.most_rejected:
+        foreign = found.rejected[UNKNOWN] > bad / 2
         raise DataError(
             f"{found.rows} 行里有 {bad} 行不能用，超过上限 {options.most_rejected:.0%}：{reasons}",
-            remedy="先用 jiesu data check 查看并改正；确认无误可用 --most-rejected 放宽",
+            remedy="先用 jiesu data check 查看并改正；确认无误可用 --most-rejected 放宽"
+            + ("；工单用的是别的目录就给出 --taxonomy" if foreign else ""),
         )
     if len(found.tickets) < _LEAST_TICKETS:
         raise DataError(
@@ -260,7 +261,14 @@ def train(
         )
     progress("校准置信度", 0.70)
     classifier, calibration, temperature = calibrate_on_tickets(
-        knowledge, classifier, parts["calibrate"], options
+        knowledge,
+        classifier,
+        parts["calibrate"],
+        # The sister model that scores held-out says is a fast one.
+        recipe=None if options.checkpoint is not None else options.recipe,
+        auto_precision=options.auto_precision,
+        suggest_precision=options.suggest_precision,
+        seed=options.seed,
     )
     leaf_counts = np.bincount(
         [knowledge.catalogue.index[t.code] for t in parts["train"]],
@@ -286,6 +294,7 @@ def train(
     record = _record(data, found, split, options, classifier, leaf_counts, temperature, versions)
     if encoder_report is not None:
         record["architecture"] = "encoder"
+        record["recipe"] = encoder_report.pop("options")
         record["encoder"] = encoder_report
     record["calibrated_on"] = calibration.fitted_on
     record["seconds"] = round(time.perf_counter() - started, 1)
@@ -399,35 +408,44 @@ def calibrate_on_tickets(
     knowledge: Knowledge,
     classifier: LeafPredictor,
     tickets: Sequence[LabelledTicket],
-    options: TrainOptions,
+    *,
+    recipe: Recipe | None = None,
+    auto_precision: float = AUTO_PRECISION,
+    suggest_precision: float = SUGGEST_PRECISION,
+    seed: int = 0,
 ) -> tuple[LeafPredictor, Calibration, float]:
     """Temperature, isotonic maps, conformal set and thresholds on unseen (later) tickets.
 
-    Too few tickets are joined with the held-out ``says`` as in the cold start; without those the
-    model stays uncalibrated and says so.
+    Too few tickets are joined with held-out ``says`` as in the cold start; without those the model
+    stays uncalibrated and says so.
+
+    Parameters
+    ----------
+    recipe
+        That of the classifier, for a sister model that never saw the held-out ``says``; ``None``
+        if the classifier is of another kind, whose confidence a sister could not tell.
+    auto_precision, suggest_precision
+        See :func:`training.calibration.calibrate`.
+    seed
+        Of the sample of many tickets.
     """
     catalogue = knowledge.catalogue
-    chosen = sample(tickets, _MOST_TO_CALIBRATE, options.seed)
-    # The sister model that scores held-out says is a fast one.
-    has_says = options.checkpoint is None and any(leaf.says for leaf in catalogue.leaves)
-    if len(chosen) < _LEAST_TO_CALIBRATE and not has_says:
+    chosen = sample(tickets, _MOST_TO_CALIBRATE, seed)
+    sister = recipe if any(leaf.says for leaf in catalogue.leaves) else None
+    if len(chosen) < _LEAST_TO_CALIBRATE and sister is None:
         note = f"未校准：校准工单只有 {len(chosen)} 件，至少需要 {_LEAST_TO_CALIBRATE} 件"
         return classifier, Calibration(fitted_on=note), 1.0
     temperature = 1.0
-    # A temperature fitted on a few easy tickets makes the model too sure of everything else.
-    if len(chosen) >= _ENOUGH_TO_CALIBRATE or not has_says:
-        few = sample(chosen, _MOST_FOR_TEMPERATURE, options.seed)
-        classifier, temperature = with_temperature(classifier, catalogue, few)
-    known_units = [t.units for t in chosen]
     evidence: Evidence
-    if len(chosen) >= _ENOUGH_TO_CALIBRATE or not has_says:
+    if len(chosen) >= _ENOUGH_TO_CALIBRATE or sister is None:
+        # Of few easy tickets a temperature would make the model too sure of everything else.
+        few = sample(chosen, _MOST_FOR_TEMPERATURE, seed)
+        classifier, temperature = with_temperature(classifier, catalogue, few)
         evidence = ticket_evidence(classifier, catalogue, chosen)
-        truth = [
-            units or _directions(catalogue, t) for units, t in zip(known_units, chosen, strict=True)
-        ]
-        note = "留出的较晚工单"
+        truth = [t.units or _directions(catalogue, t) for t in chosen]
+        note = "留出的工单"
     else:
-        held_out = held_out_fold(catalogue, 0, recipe=options.recipe or Recipe(seed=options.seed))
+        held_out = held_out_fold(catalogue, 0, recipe=sister)
         long = np.array([len(text) >= TICKET_LENGTH for text in held_out.texts])
         unseen, leaf_of = held_out.probabilities[long], held_out.leaf_of[long]
         prepared = [
@@ -439,7 +457,13 @@ def calibrate_on_tickets(
         truth += [(catalogue.leaves[row].unit,) for row in leaf_of]
         note = "校准工单与留出例句各占一半权重"
     classifier, calibration = calibrate(
-        classifier, evidence, lambda p: unit_mass(knowledge, p), truth, fitted_on=note
+        classifier,
+        evidence,
+        lambda p: unit_mass(knowledge, p),
+        truth,
+        auto_precision=auto_precision,
+        suggest_precision=suggest_precision,
+        fitted_on=note,
     )
     return classifier, calibration, temperature
 
@@ -480,7 +504,8 @@ def _record(
         "data": [{"file": name, "sha256": digest} for name, digest in files],
         "data_hash": files[0][1] if len(files) == 1 else _joined_hash(files),
         "rows": found.rows,
-        "usable": len(found.tickets),
+        "usable": found.usable,
+        "used": len(found.tickets),
         "rejected": dict(found.rejected.most_common()),
         "retired": dict(found.retired.most_common()),
         "split": split.to_json(),
@@ -494,6 +519,8 @@ def _record(
             "test": options.test,
             "says_weight": options.says_weight,
             "most_tickets": options.most_tickets,
+            "auto_precision": options.auto_precision,
+            "suggest_precision": options.suggest_precision,
             "seed": options.seed,
             "columns": dict(options.columns),
         },

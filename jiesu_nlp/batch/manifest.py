@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -38,7 +39,8 @@ class Written:
 class Shard:
     """A finished shard.
 
-    ``input`` is the checksum of the rows that came in, so that a restart notices other rows.
+    ``input`` is the checksum of the rows that came in, so that a restart notices other rows;
+    ``files`` are the answers, the bad rows and the ledger of moves.
     """
 
     key: str
@@ -93,9 +95,16 @@ class Manifest:
             with path.open("r+b") as stream:
                 stream.truncate(len(whole))
 
+    @property
+    def run(self) -> str:
+        """What no other run is called; of a run that has begun."""
+        assert self.header is not None
+        return str(self.header["run"])
+
     def begin(self, header: dict[str, Any]) -> None:
-        """Write the header of a new run."""
-        self.header = {"format": FORMAT, **header}
+        """Write the header of a new run; what stood there goes."""
+        (self.folder / FILE).unlink(missing_ok=True)
+        self.header = {"format": FORMAT, "run": uuid.uuid4().hex, **header}
         self._append(self.header)
 
     def add(self, shard: Shard) -> None:
@@ -114,6 +123,14 @@ class Manifest:
             raise UsageError(
                 f"清单写不进去：{fault.strerror or fault}；已完成的分片保留，腾出空间后重新运行同一命令即可继续"
             ) from None
+
+    def files(self, folder: str) -> Iterator[tuple[str, Path]]:
+        """Yield key and path of the files below ``folder`` of the run's own folder, in order."""
+        start = f"{FOLDER}/{folder}/"
+        for key in sorted(self.shards):
+            for file in self.shards[key].files:
+                if file.path.startswith(start):
+                    yield key, self.output / file.path
 
     def intact(self, shard: Shard) -> bool:
         """Say whether all files of a shard are there, unaltered."""

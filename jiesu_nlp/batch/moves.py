@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,11 @@ from typing import Any
 from jiesu_nlp.batch.extras import need
 from jiesu_nlp.batch.labels import BASES, REASONS
 from jiesu_nlp.batch.manifest import Manifest
+from jiesu_nlp.batch.sink import MOVES
 from jiesu_nlp.batch.verdicts import ROW, SOURCE, VERDICT, read_saved
 from jiesu_nlp.catalogue.model import Catalogue
 from jiesu_nlp.errors import UsageError
+from jiesu_nlp.files import replace_file
 
 _EXAMPLES = 3
 REVIEW_LIMIT = 5_000
@@ -77,18 +80,11 @@ class ClassMoves:
 
 
 def ledger(manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[tuple[str, Any]]:
-    """Yield the key and the ledger table of every shard, in order."""
+    """Yield the key of a shard and a ledger table of it, in order."""
     parquet = need("pyarrow.parquet", "tables", "变化报告")
-    for key in sorted(manifest.shards):
-        path = manifest.folder / "moves" / f"part-{key}.parquet"
+    for key, path in manifest.files(MOVES):
         if path.exists():
             yield key, parquet.ParquetFile(path).read(columns=columns)
-
-
-def shard_rows(manifest: Manifest) -> Iterator[tuple[str, str, list[int]]]:
-    """Yield key, source and row numbers of every shard."""
-    for key, table in ledger(manifest, ["source", "row"]):
-        yield key, table.column("source")[0].as_py(), table.column("row").to_pylist()
 
 
 def count_moves(output: Path) -> Moves:
@@ -101,14 +97,14 @@ def count_moves(output: Path) -> Moves:
     """
     manifest = _manifest(output)
     moves = Moves()
-    names = ["row", "raw", "old", "new", "basis", "reasons", "text"]
+    names = ["source", "row", "raw", "old", "new", "basis", "reasons", "text"]
     for key, table in ledger(manifest, names):
         verdicts = read_saved(output, key)
-        for row, raw, old, new, basis, reasons, text in zip(
+        for source, row, raw, old, new, basis, reasons, text in zip(
             *(table.column(n).to_pylist() for n in names), strict=True
         ):
-            if row in verdicts:
-                new, basis, reasons = verdicts[row], "person", ()  # noqa: PLW2901
+            if (source, row) in verdicts:
+                new, basis, reasons = verdicts[source, row], "person", ()  # noqa: PLW2901
             moves.rows += 1
             moves.bases[basis] += 1
             moves.reasons.update(reasons)
@@ -170,9 +166,9 @@ def review_rows(output: Path, limit: int) -> list[dict[str, Any]]:
                 if not reasons:
                     continue
                 row = table.slice(i, 1).to_pylist()[0]
-                if row["row"] not in verdicts:
+                if (row["source"], row["row"]) not in verdicts:
                     rank = min(_ORDER.index(r) for r in reasons)
-                    yield (rank, row["confidence"], key, row["row"]), row
+                    yield (rank, row["confidence"], row["source"], row["row"]), row
 
     return [row for _, row in heapq.nsmallest(limit, open_rows(), key=lambda r: r[0])]
 
@@ -231,14 +227,9 @@ def write_review(path: Path, rows: Sequence[dict[str, Any]], catalogue: Catalogu
             row["confidence"], "；".join(others), "、".join(REASONS[r] for r in row["reasons"]), "", "",
         )  # fmt: skip
         sheet.append([cell(v) for v in values])
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        book.save(temporary)
-        temporary.replace(path)
-    except OSError as fault:
-        raise UsageError(f"无法写入 {path}：{fault.strerror or fault}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    whole = io.BytesIO()
+    book.save(whole)
+    replace_file(path, whole.getvalue())
 
 
 def basis_label(basis: str) -> str:

@@ -1,17 +1,20 @@
-"""What belongs together in history: near-duplicates, repeated callers, matters on the rise.
+"""What belongs together in history: near-duplicates, same matters, repeated callers, rises.
 
-Works on answered tickets (the output of ``jiesu relabel``). Texts are compared by MinHash over
-hashed three-character shingles, banded, and every pair that a band proposes is checked by the true
-Jaccard similarity of its shingles; groups are the connected components.
+Works on answered tickets (the output of ``jiesu relabel``). Near-duplicates: texts are compared by
+MinHash over hashed three-character shingles, banded, and every pair that a band proposes is checked
+by the true Jaccard similarity of its shingles; groups are the connected components. Same matters:
+tickets of one place whose matter vectors (the bundle's own) point the same way, however worded.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +105,63 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.6) -> list[list[i
     for i in range(len(texts)):
         groups[root(i)].append(i)
     return sorted((g for g in groups.values() if len(g) > 1), key=lambda g: (-len(g), g[0]))
+
+
+def same_matters(
+    texts: Sequence[str],
+    places: Sequence[str | None],
+    vectors: Callable[[list[str]], NDArray[np.float32]],
+    threshold: float = 0.5,
+) -> list[list[int]]:
+    """Return groups of two and more tickets of one matter at one place, largest first.
+
+    The index has a shelf per place. On it each ticket in turn joins the group whose first ticket is
+    nearest, or begins one: no chain of small steps leads from one matter to another.
+
+    Parameters
+    ----------
+    texts
+        Tickets.
+    places
+        Of each ticket; one without a place belongs to none.
+    vectors
+        Gives the matter vectors of texts, shape ``(n, rank)``, any length.
+    threshold
+        Least cosine to the first ticket of a group.
+    """
+    shelves: dict[str, list[int]] = defaultdict(list)
+    for i, place in enumerate(places):
+        if place:
+            shelves[place].append(i)
+    found: list[list[int]] = []
+    for members in shelves.values():
+        if len(members) < 2:
+            continue
+        rows = vectors([texts[i] for i in members])
+        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+        firsts = np.empty_like(rows)
+        groups: list[list[int]] = []
+        for i, row in zip(members, rows, strict=True):
+            near = firsts[: len(groups)] @ row
+            best = int(near.argmax()) if groups else 0
+            if groups and near[best] >= threshold:
+                groups[best].append(i)
+            else:
+                firsts[len(groups)] = row
+                groups.append([i])
+        found += [g for g in groups if len(g) > 1]
+    return sorted(found, key=lambda g: (-len(g), g[0]))
+
+
+def pseudonyms(callers: Sequence[str | None]) -> list[str | None]:
+    """Return callers by names that mean nothing outside this call, equal where they are equal."""
+    key = secrets.token_bytes(32)
+    return [
+        None
+        if c is None
+        else "P" + blake2b(c.encode(errors="replace"), key=key, digest_size=5).hexdigest()
+        for c in callers
+    ]
 
 
 def repeated_callers(

@@ -11,6 +11,7 @@ from jiesu_nlp.batch.columns import arrays, fields, texts_type
 from jiesu_nlp.batch.extras import arrow
 from jiesu_nlp.batch.labels import OldLabels, Refiled
 from jiesu_nlp.errors import UsageError
+from jiesu_nlp.garbage import no_collection
 from jiesu_nlp.suggestion import Suggestion
 from jiesu_nlp.text.redact import redact
 from jiesu_nlp.ticket import Ticket, check_text
@@ -111,6 +112,7 @@ def _label_fields(task: Task) -> list[Any]:
     return [pa.field(task.prefix + n, k) for n, k in zip(LABEL_COLUMNS, kinds, strict=True)]
 
 
+@no_collection()
 def answer_batch(
     dispatcher: Dispatcher, batch: Any, task: Task, *, source: str, numbers: Sequence[int]
 ) -> Answered:
@@ -246,6 +248,26 @@ def _label_arrays(refiled: list[Refiled]) -> list[Any]:
     ]
 
 
+def moves_schema() -> Any:
+    """Return the schema of the ledger of moves."""
+    pa = arrow()
+    text = pa.string()
+    kinds = {
+        "source": text,
+        "row": pa.int64(),
+        "raw": text,
+        "old": text,
+        "mapped": text,
+        "new": text,
+        "basis": text,
+        "reasons": texts_type(),
+        "confidence": pa.float64(),
+        "candidates": texts_type(),
+        "text": text,
+    }
+    return pa.schema(list(kinds.items()))
+
+
 def _moves(
     source: str,
     rows: list[int],
@@ -253,20 +275,18 @@ def _moves(
     refiled: list[Refiled],
     suggestions: list[Suggestion],
 ) -> Any:
-    pa = arrow()
     demands = [s.demands[0] for s in suggestions]
-    return pa.table(
-        {
-            "source": pa.array([source] * len(rows), pa.string()),
-            "row": pa.array(rows, pa.int64()),
-            "raw": pa.array(raw, pa.string()),
-            "old": pa.array([r.old for r in refiled], pa.string()),
-            "mapped": pa.array([r.mapped for r in refiled], pa.string()),
-            "new": pa.array([r.code for r in refiled], pa.string()),
-            "basis": pa.array([r.basis for r in refiled], pa.string()),
-            "reasons": pa.array([r.reasons for r in refiled], pa.list_(pa.string())),
-            "confidence": pa.array([d.categories[0].confidence for d in demands], pa.float64()),
-            "candidates": pa.array([[c.code for c in d.categories] for d in demands]),
-            "text": pa.array([s.redacted_text[:300] for s in suggestions], pa.string()),
-        }
-    )
+    columns = [
+        [source] * len(rows),
+        rows,
+        raw,
+        [r.old for r in refiled],
+        [r.mapped for r in refiled],
+        [r.code for r in refiled],
+        [r.basis for r in refiled],
+        [r.reasons for r in refiled],
+        [d.categories[0].confidence for d in demands],
+        [[c.code for c in d.categories] for d in demands],
+        [s.redacted_text[:300] for s in suggestions],
+    ]
+    return arrow().table(columns, schema=moves_schema())

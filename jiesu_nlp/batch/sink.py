@@ -12,11 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 from jiesu_nlp.batch.extras import arrow, need
-from jiesu_nlp.batch.manifest import FOLDER, Written, sha256_of
+from jiesu_nlp.batch.manifest import FOLDER, Manifest, Written, sha256_of
 from jiesu_nlp.batch.rows import Answered, BadRow
 from jiesu_nlp.errors import UsageError
 
 FORMATS = ("parquet", "csv")
+BAD, MOVES = "bad", "moves"
 _MOST_PARTITIONS = 500
 _TEMPORARY = ".tmp"
 
@@ -38,16 +39,17 @@ def write_shard(
         If the disk refuses; no half file is left.
     """
     written = []
-    if answered.table.num_rows:
+    if answered.table.num_rows and form != "table":
         for folder, table in _partitions(answered.table, partition_by):
             name = f"{folder}part-{key}.{form}"
             written.append(_write(output, name, _encode(table, form)))
     if answered.moves is not None and answered.moves.num_rows:
-        name = f"{FOLDER}/moves/part-{key}.parquet"
+        name = f"{FOLDER}/{MOVES}/part-{key}.parquet"
         written.append(_write(output, name, _encode(answered.moves, "parquet")))
     if answered.bad:
-        name = f"{FOLDER}/bad/part-{key}.jsonl"
-        written.append(_write(output, name, _bad_lines(source, answered.bad)))
+        name = f"{FOLDER}/{BAD}/part-{key}.jsonl"
+        lines = "".join(bad_line(source, b) + "\n" for b in answered.bad)
+        written.append(_write(output, name, lines.encode(errors="replace")))
     return tuple(written)
 
 
@@ -79,11 +81,11 @@ def _encode(table: Any, form: str) -> bytes:
         parquet = need("pyarrow.parquet", "tables", "写 Parquet ")
         parquet.write_table(table.combine_chunks(), sink, compression="zstd", compression_level=1)
     else:
-        need("pyarrow.csv", "tables", "写 CSV ").write_csv(_flat(table), sink)
+        need("pyarrow.csv", "tables", "写 CSV ").write_csv(flat(table), sink)
     return sink.getvalue()
 
 
-def _flat(table: Any) -> Any:
+def flat(table: Any) -> Any:
     """Turn nested columns into JSON text."""
     pa = arrow()
     for i, field in enumerate(table.schema):
@@ -96,16 +98,10 @@ def _flat(table: Any) -> Any:
     return table
 
 
-def _bad_lines(source: str, bad: Iterable[BadRow]) -> bytes:
-    lines = [
-        json.dumps(
-            {"_source": source, "_row": b.row, "_reason": b.reason, **b.fields},
-            ensure_ascii=False,
-            default=str,
-        )
-        for b in bad
-    ]
-    return ("\n".join(lines) + "\n").encode(errors="replace")
+def bad_line(source: str, bad: BadRow) -> str:
+    """Return the line of a bad row for the side file."""
+    found = {"_source": source, "_row": bad.row, "_reason": bad.reason, **bad.fields}
+    return json.dumps(found, ensure_ascii=False, default=str)
 
 
 def _write(output: Path, name: str, data: bytes) -> Written:
@@ -133,11 +129,10 @@ def clear_unfinished(output: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def gather_bad_rows(output: Path, keys: Iterable[str]) -> Path | None:
+def gather_bad_rows(output: Path, manifest: Manifest) -> Path | None:
     """Join the bad rows of all shards, in order, into ``bad_rows.jsonl``; none, no file."""
     target = output / FOLDER / "bad_rows.jsonl"
-    parts = [output / FOLDER / "bad" / f"part-{key}.jsonl" for key in sorted(keys)]
-    parts = [p for p in parts if p.exists()]
+    parts = [path for _, path in manifest.files(BAD) if path.exists()]
     if not parts:
         target.unlink(missing_ok=True)
         return None

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zipfile import BadZipFile
 
 from jiesu_nlp.batch.extras import arrow
-from jiesu_nlp.batch.manifest import FOLDER, Manifest, locked
+from jiesu_nlp.batch.manifest import FOLDER, Manifest, Written, locked
 from jiesu_nlp.batch.rows import Task, task_of
+from jiesu_nlp.batch.sink import rewrite
+from jiesu_nlp.batch.table import Table
 from jiesu_nlp.catalogue.model import Catalogue
 from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.files import replace_file
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _SAVED = "verdicts.json"
 SOURCE, ROW, VERDICT = "来源", "行", "核定编码"
+_PATCHED = ("label", "label_basis", "review")
 Verdicts = dict[tuple[str, int], str]
 
 
@@ -83,85 +84,113 @@ def read_workbook(path: Path, catalogue: Catalogue) -> Verdicts:
     return found
 
 
-def read_saved(output: Path, key: str) -> dict[int, str]:
-    """Return the saved verdicts of one shard by row number."""
+def read_saved(output: Path, key: str) -> Verdicts:
+    """Return the saved verdicts of one shard."""
+    saved = _saved(output).get(key, [])
+    return {(source, row): code for source, row, code in saved}
+
+
+def _saved(output: Path) -> dict[str, list[tuple[str, int, str]]]:
     path = output / FOLDER / _SAVED
     if not path.exists():
         return {}
-    saved: Mapping[str, Mapping[str, str]] = json.loads(path.read_bytes())
-    return {int(row): code for row, code in saved.get(key, {}).items()}
+    saved: dict[str, list[tuple[str, int, str]]] = json.loads(path.read_bytes())
+    return saved
 
 
-def patch(table: Any, verdicts: dict[int, str], task: Task, catalogue: Catalogue) -> Any:
+def patch(table: Any, verdicts: Verdicts, task: Task) -> Any:
     """Put verdicts into the label columns of a shard; the model's columns stay as they were."""
     if not verdicts:
         return table
     pa = arrow()
-    names = [task.prefix + n for n in ("row", "label", "label_basis", "review")]
-    rows, labels, bases, review = (table.column(n).to_pylist() for n in names)
-    for i, row in enumerate(rows):
-        if row in verdicts:
-            labels[i], bases[i], review[i] = verdicts[row], "person", []
-    for name, values in zip(names[1:], (labels, bases, review), strict=True):
+    names = [task.prefix + n for n in ("source", "row", *_PATCHED)]
+    sources, rows, labels, bases, review = (table.column(n).to_pylist() for n in names)
+    for i, place in enumerate(zip(sources, rows, strict=True)):
+        if place in verdicts:
+            labels[i], bases[i], review[i] = verdicts[place], "person", []
+    for name, values in zip(names[2:], (labels, bases, review), strict=True):
         position = table.column_names.index(name)
         kind = table.schema.field(position)
         table = table.set_column(position, kind, pa.array(values, kind.type))
     return table
 
 
-def apply_verdicts(output: Path, workbook: Path, catalogue: Catalogue) -> Counter[str]:
+def rewritten(
+    output: Path, files: Sequence[Written], verdicts: Verdicts, task: Task
+) -> tuple[Written, ...]:
+    """Bring verdicts into the files of a shard that hold answers."""
+    if not verdicts:
+        return tuple(files)
+    change = partial(patch, verdicts=verdicts, task=task)
+    return tuple(f if f.path.startswith(FOLDER) else rewrite(output, f, change) for f in files)
+
+
+def apply_verdicts(
+    output: Path, workbook: Path, catalogue: Catalogue, *, table: Table | None = None
+) -> Counter[str]:
     """Bring the verdicts of a workbook into the finished shards.
+
+    Parameters
+    ----------
+    output, workbook
+        The run's output folder and the filled-in review workbook.
+    catalogue
+        Knows the codes.
+    table
+        Of a run whose answers are in a database.
 
     Returns
     -------
     Counter
-        ``applied`` verdicts and rewritten ``shards``.
+        ``applied`` verdicts and the ``shards`` they are in.
 
     Raises
     ------
     UsageError
-        If the folder is no finished run with old labels in Parquet.
+        If the folder is no run with old labels in Parquet or a table.
     DataError
         If a verdict is of no row of the run; nothing was changed then.
     """
-    from jiesu_nlp.batch.sink import rewrite  # noqa: PLC0415 - the two know each other
-
     verdicts = read_workbook(workbook, catalogue)
     if not (output / FOLDER).is_dir():
         raise UsageError(f"不是重标的输出文件夹：{output}")
     with locked(output):
         manifest = Manifest(output)
         header = manifest.header
-        if header is None or header["task"]["old_label"] is None or header["form"] != "parquet":
-            raise UsageError("核定结果只能用于以 --old-label 重标、输出为 Parquet 的文件夹")
+        if header is None or header["task"]["old_label"] is None or header["form"] == "csv":
+            raise UsageError(
+                "核定结果只能用于以 --old-label 重标、输出为 Parquet 或数据库表的文件夹"
+            )
+        if (None if table is None else table.shown) != header["table"]:
+            raise UsageError(
+                f"这次重标的结果表是 {header['table'] or '（无）'}；请给出同样的 --table"
+            )
         task = task_of(header["task"])
         by_shard = _by_shard(verdicts, manifest)
-        saved_path = output / FOLDER / _SAVED
-        saved = json.loads(saved_path.read_bytes()) if saved_path.exists() else {}
+        saved = _saved(output)
         for key, rows in by_shard.items():
-            saved.setdefault(key, {}).update({str(r): c for r, c in rows.items()})
-        replace_file(saved_path, json.dumps(saved, sort_keys=True).encode())
+            merged = read_saved(output, key) | rows
+            saved[key] = [(source, row, code) for (source, row), code in sorted(merged.items())]
+        replace_file(output / FOLDER / _SAVED, json.dumps(saved, ensure_ascii=False).encode())
+        if table is not None:
+            table.update(task.prefix, verdicts)
         for key in sorted(by_shard):
             shard = manifest.shards[key]
-            change = partial(
-                patch, verdicts=read_saved(output, key), task=task, catalogue=catalogue
-            )
-            files = [
-                f if f.path.startswith(FOLDER) else rewrite(output, f, change) for f in shard.files
-            ]
-            manifest.add(replace(shard, files=tuple(files)))
+            files = rewritten(output, shard.files, read_saved(output, key), task)
+            manifest.add(replace(shard, files=files))
     return Counter(applied=len(verdicts), shards=len(by_shard))
 
 
-def _by_shard(verdicts: Verdicts, manifest: Manifest) -> dict[str, dict[int, str]]:
-    from jiesu_nlp.batch.moves import shard_rows  # noqa: PLC0415 - needs the ledger only here
+def _by_shard(verdicts: Verdicts, manifest: Manifest) -> dict[str, Verdicts]:
+    from jiesu_nlp.batch.moves import ledger  # noqa: PLC0415 - the two know each other
 
-    found: dict[str, dict[int, str]] = {}
+    found: dict[str, Verdicts] = {}
     left = dict(verdicts)
-    for key, source, rows in shard_rows(manifest):
-        here = {row: left.pop((source, row)) for row in rows if (source, row) in left}
+    for key, table in ledger(manifest, ["source", "row"]):
+        places = zip(*(table.column(n).to_pylist() for n in ("source", "row")), strict=True)
+        here = {place: left.pop(place) for place in places if place in left}
         if here:
-            found[key] = here
+            found.setdefault(key, {}).update(here)
     if left:
         source, row = next(iter(left))
         raise DataError(

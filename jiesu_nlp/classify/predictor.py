@@ -125,7 +125,7 @@ def softmax(logits: Floats) -> Floats:
 
 
 def strongest_spans(
-    per_char: NDArray[np.floating[Any]], offsets: Ints, *, most: int, shortest: int = 2
+    per_char: NDArray[Any], offsets: Ints, *, most: int, shortest: int = 2
 ) -> list[tuple[Span, ...]]:
     """Return the runs of characters with the greatest gain of each of several joined texts.
 
@@ -154,7 +154,7 @@ def strongest_spans(
     runs = edges.tolist()
     found: list[tuple[Span, ...]] = []
     for i, offset in zip(range(texts), offsets.tolist(), strict=False):
-        own = range(bounds[i], bounds[i + 1])
+        own = list(range(bounds[i], bounds[i + 1]))
         if len(own) > most:
             own = sorted(sorted(own, key=strength.__getitem__, reverse=True)[:most])
         found.append(tuple((runs[j][0] - offset, runs[j][1] - offset) for j in own))

@@ -21,6 +21,8 @@ _EPILOG = """\
 例：jiesu suggest "望京西园四区门口每天晚上一排烧烤摊"
 """
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="jiesu",
     help="接诉即办智能派单：市民诉求 → 类目、承办单位、办理时限与置信度。",
@@ -54,9 +56,11 @@ def run() -> None:
     except JiesuError as failure:
         error(str(failure))
         raise SystemExit(failure.exit_code) from None
-    except KeyboardInterrupt:
-        error("已中断")
-        raise SystemExit(130) from None
+    except SystemExit as leaving:
+        # Typer catches the interrupt itself and says nothing.
+        if leaving.code == _INTERRUPTED:
+            error("已中断")
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(0) from None

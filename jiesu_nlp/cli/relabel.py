@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jiesu_nlp.batch.rows import Task
-    from jiesu_nlp.batch.runner import Tally
+    from jiesu_nlp.batch.run import Tally
     from jiesu_nlp.batch.source import Source
+    from jiesu_nlp.batch.table import Table
     from jiesu_nlp.bundle import Bundle
     from jiesu_nlp.dispatcher import Dispatcher
 
@@ -33,10 +34,15 @@ _EPILOG = """\
 
   jiesu relabel sqlite:///工单.db --query "SELECT * FROM t ORDER BY id" --output 重标2026
 
+  jiesu relabel 历史/ --output 重标2026 --table sqlite:///结果.db#重标2026   （结果写进数据库表）
+
+  jiesu relabel 历史/ --output /共享/重标2026 --engine spark --master spark://主机:7077
+
   jiesu relabel --output 重标2026 --apply 重标2026/_jiesu/复核.xlsx   （人工核定写回）
 
 中断或断电后，用同一条命令重新运行即可继续。有问题的行写入 _jiesu/bad_rows.jsonl，退出码为 1。
 """
+ENGINES = ("local", "spark")
 _LINE_EVERY = 10.0
 
 
@@ -67,11 +73,22 @@ def relabel(
     redact: Annotated[bool, typer.Option(help="诉求内容脱敏后输出。")] = True,
     redact_columns: Annotated[str | None, typer.Option(help="另外要脱敏的列，逗号分隔。")] = None,
     form: Annotated[str, typer.Option("--format", help="parquet 或 csv。")] = "parquet",
+    table: Annotated[
+        str | None,
+        typer.Option(metavar="URL#表名", help="结果写进数据库表；输出文件夹里只留清单和报告。"),
+    ] = None,
     partition_by: Annotated[
         str | None, typer.Option(help="按这一列的值分文件夹（列=值/）。")
     ] = None,
     shard_rows: Annotated[int, typer.Option(min=1, max=200_000, help="每个分片的行数。")] = 20_000,
     workers: Annotated[int | None, typer.Option(min=1, help="进程数；省略时用全部核。")] = None,
+    engine: Annotated[str, typer.Option(help="local（本机多进程）或 spark（集群）。")] = "local",
+    master: Annotated[
+        str, typer.Option(help="Spark 的 master，如 spark://主机:7077、yarn、local[2]。")
+    ] = "local[*]",
+    spark_conf: Annotated[
+        list[str] | None, typer.Option(metavar="键=值", help="Spark 设置，可给多次。")
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="丢弃旧结果，从头重做。")] = False,
     accept_changed_bundle: Annotated[
         bool, typer.Option("--accept-changed-bundle", help="允许用另一个模型包继续。")
@@ -84,58 +101,104 @@ def relabel(
         Path | None, typer.Option(help="模型包文件夹；省略时用启用中的模型包。")
     ] = None,
 ) -> None:
-    """Relabel an input into an output folder, or bring verdicts into one."""
+    """Relabel an input into an output folder or a table, or bring verdicts into one."""
+    from jiesu_nlp.batch.columns import choose
+    from jiesu_nlp.batch.rows import LABEL_COLUMNS, output_schema
+    from jiesu_nlp.batch.run import Plan, identity_of
+    from jiesu_nlp.batch.sink import FORMATS
+    from jiesu_nlp.batch.source import open_source
+    from jiesu_nlp.batch.table import parse_table
+
     if output is None:
         raise UsageError("请用 --output 给出输出文件夹")
+    to_table = None if table is None else parse_table(table)
     if verdicts is not None:
-        _apply(output, verdicts, load_dispatcher(bundle), review_limit)
+        _apply(output, verdicts, load_dispatcher(bundle), review_limit, to_table)
         return
     if source is None:
         raise UsageError("请给出输入，例：jiesu relabel 历史工单.parquet --output 重标")
-    from jiesu_nlp.batch.columns import choose
-    from jiesu_nlp.batch.rows import LABEL_COLUMNS, output_schema
-    from jiesu_nlp.batch.runner import Plan, identity_of
-    from jiesu_nlp.batch.runner import relabel as run
-    from jiesu_nlp.batch.sink import FORMATS
-    from jiesu_nlp.batch.source import open_source
-
     if form not in FORMATS:
         raise UsageError(f"--format 只能是 {' 或 '.join(FORMATS)}")
-    _refuse_nesting(source, output)
-    opened = open_source(source, query=query, sheet=sheet)
-    task = _task(
-        opened,
-        text_column=text_column,
-        old_label=old_label,
-        columns=choose(columns),
-        prefix=prefix,
-        redact=redact,
-        redact_columns=redact_columns,
-    )
-    names = output_schema(opened.schema, task).names
-    if partition_by is not None and (
-        partition_by not in names or partition_by in [prefix + n for n in LABEL_COLUMNS]
-    ):
-        raise UsageError(f"不能按“{partition_by}”分区：没有这一列，或它会随人工核定改变")
-    dispatcher = load_dispatcher(bundle)
-    plan = Plan(task, output, form, partition_by, shard_rows)
-    with _progress() as show:
-        tally = run(
-            opened,
-            dispatcher,
-            plan,
-            spec=_without_password(source),
-            bundle=identity_of(_bundle_in_use(bundle)),
-            workers=workers or os.cpu_count() or 1,
-            restart=restart,
-            accept_changed_bundle=accept_changed_bundle,
-            progress=show,
+    if to_table is not None and (form != "parquet" or partition_by is not None):
+        raise UsageError("--table 把结果写进数据库，不能再加 --format 或 --partition-by")
+    if engine not in ENGINES:
+        raise UsageError(f"--engine 只能是 {' 或 '.join(ENGINES)}")
+    if engine == "spark" and (to_table is not None or form != "parquet" or partition_by or query):
+        raise UsageError(
+            "Spark 引擎只从 Parquet 到 Parquet，不支持 --query、--format、--table、--partition-by"
         )
-    _summary(tally, output)
+    _refuse_nesting(source, output)
+
+    def prepared(opened: Source) -> Plan:
+        task = _task(
+            opened,
+            text_column=text_column,
+            old_label=old_label,
+            columns=choose(columns),
+            prefix=prefix,
+            redact=redact,
+            redact_columns=redact_columns,
+        )
+        names = output_schema(opened.schema, task).names
+        if partition_by is not None and (
+            partition_by not in names or partition_by in [prefix + n for n in LABEL_COLUMNS]
+        ):
+            raise UsageError(f"不能按“{partition_by}”分区：没有这一列，或它会随人工核定改变")
+        kind = form if to_table is None else "table"
+        return Plan(task, output, kind, partition_by, shard_rows, to_table)
+
+    again: dict[str, bool] = {
+        "restart": restart,
+        "accept_changed_bundle": accept_changed_bundle,
+    }
+    if engine == "spark":
+        from jiesu_nlp.batch import spark
+
+        with spark.session(master, _settings(spark_conf or [])) as running:
+            seen = spark.SparkSource(running, source)
+            plan = prepared(seen)
+            dispatcher = load_dispatcher(bundle)
+            in_use = bundle_in_use(bundle)
+            with _progress() as show:
+                tally = spark.relabel(
+                    running,
+                    seen,
+                    plan,
+                    spec=source,
+                    bundle=in_use,
+                    identity=identity_of(in_use),
+                    progress=show,
+                    **again,
+                )
+    else:
+        from jiesu_nlp.batch import local
+
+        opened = open_source(source, query=query, sheet=sheet)
+        plan = prepared(opened)
+        dispatcher = load_dispatcher(bundle)
+        with _progress() as show:
+            tally = local.relabel(
+                opened,
+                dispatcher,
+                plan,
+                spec=_without_password(source),
+                bundle=identity_of(bundle_in_use(bundle)),
+                workers=workers or os.cpu_count() or 1,
+                progress=show,
+                **again,
+            )
+    _summary(tally, output if to_table is None else to_table.shown)
     if old_label is not None:
         _report(output, dispatcher, review_limit)
     if tally.bad or tally.faults:
         raise typer.Exit(1)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    found = dict(pair.partition("=")[::2] for pair in pairs)
+    if not all(found.values()):
+        raise UsageError("--spark-conf 应为“键=值”，如 --spark-conf spark.executor.memory=4g")
+    return found
 
 
 def _refuse_nesting(source: str, output: Path) -> None:
@@ -149,7 +212,8 @@ def _without_password(source: str) -> str:
     return scheme + sign + rest.rpartition("@")[2] if sign else str(Path(source).resolve())
 
 
-def _bundle_in_use(path: Path | None) -> Bundle:
+def bundle_in_use(path: Path | None) -> Bundle:
+    """Open the bundle that :func:`load_dispatcher` loads."""
     from jiesu_nlp.bundle import Registry, open_bundle
     from jiesu_nlp.dispatcher import DEFAULT_BUNDLE
     from jiesu_nlp.home import models_dir
@@ -279,7 +343,7 @@ def _span(seconds: float) -> str:
     )
 
 
-def _summary(tally: Tally, output: Path) -> None:
+def _summary(tally: Tally, output: Path | str) -> None:
     earlier = f"（其中 {tally.resumed:,} 行是先前完成的）" if tally.resumed else ""
     note(f"完成 {tally.rows:,} 行{earlier}，{tally.rate:,.0f} 行/秒 → {output}")
     if tally.bad:
@@ -288,11 +352,13 @@ def _summary(tally: Tally, output: Path) -> None:
         error(f"{piece}：{why}；其余文件照常处理，修复后重新运行同一命令补做")
 
 
-def _apply(output: Path, verdicts: Path, dispatcher: Dispatcher, limit: int) -> None:
+def _apply(
+    output: Path, verdicts: Path, dispatcher: Dispatcher, limit: int, table: Table | None
+) -> None:
     from jiesu_nlp.batch.verdicts import apply_verdicts
 
-    done = apply_verdicts(output, verdicts, dispatcher.catalogue)
-    note(f"已写回 {done['applied']:,} 条人工核定（改写 {done['shards']:,} 个分片）")
+    done = apply_verdicts(output, verdicts, dispatcher.catalogue, table=table)
+    note(f"已写回 {done['applied']:,} 条人工核定（在 {done['shards']:,} 个分片里）")
     _report(output, dispatcher, limit, review=False)
 
 

@@ -16,6 +16,8 @@ from jiesu_nlp.suggestion import Deadline, Unit
 from jiesu_nlp.vocabulary import RequestType, Tier
 
 FALLBACK_RULE = "F-12-1-2"
+# In the reason where several firms serve the place and the text names none.
+UNNAMED_FIRM = "文中未写明具体企业，派前请核实"
 MAX_ALTERNATIVES = 3
 
 
@@ -109,7 +111,7 @@ class Router:
             if district is None and citywide and found.level == "city":
                 reason += "；咨询政策而未涉及具体地点，由市级部门答复"
             elif self.units.has_choice(found):
-                reason += "；文中未写明具体企业，派前请核实"
+                reason += f"；{UNNAMED_FIRM}"
             return _as_unit(found, rule.id, reason)
         if district is not None:
             fallback = self.units.find(DISTRICT_CLASS, district)

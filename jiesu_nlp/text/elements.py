@@ -57,7 +57,7 @@ _OWNERS: Final[dict[Owner, str]] = {
     Owner.AVIATION: "机场集团 首都机场 大兴机场 航空公司 民航局",
     Owner.EXPRESSWAY: "首发集团 高速公司 高速公路公司 高速集团",
     Owner.MILITARY: "部队 军产 军队 军区 武警 干休所 部队大院 军管",
-    Owner.CENTRAL: "中央单位 央产房 央产 国管局 中直 部委 国务院机关 央企",
+    Owner.CENTRAL: "中央单位 中央国家机关 央产房 央产 国管局 中直 部委 国务院机关 机关服务局 央企",
     Owner.CITY_FIRM: "首开集团 首开 房管所 天岳恒 城建集团 住总集团 建工集团 首钢 环卫集团 公联公司 市属国企 北投集团",
     Owner.DEVELOPER: "开发商产权 开发商自持 开发商所有",
     Owner.PROPERTY_COMPANY: "物业公司负责 物业管理范围 物业产权 物业负责维护",

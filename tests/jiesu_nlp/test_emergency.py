@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from jiesu_nlp.dispatcher import Dispatcher
-from jiesu_nlp.emergency import SETTINGS, WHOLE, WINDOW, EmergencyScorer, windows
+from jiesu_nlp.emergency import SETTINGS, WHOLE, WINDOW, EmergencyScorer, gates_of, windows
 from jiesu_nlp.errors import DataError
 from jiesu_nlp.explain import explain
 from jiesu_nlp.gates import GATES_YAML, GateBook, read_gates
@@ -33,7 +33,7 @@ def scorer(bundle) -> EmergencyScorer:
     ],
 )
 def test_emergencies_and_their_line(scorer, text, kind):
-    assert scorer.score(text)[0] == kind
+    assert scorer.alarm(text).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_emergencies_and_their_line(scorer, text, kind):
     ],
 )
 def test_near_misses(scorer, text):
-    kind, probability = scorer.score(text)
+    kind, probability, _ = scorer.alarm(text)
     assert kind == "none"
     assert 0 <= probability < scorer.threshold
 
 
 def test_one_sentence_of_a_long_letter_is_heard(scorer):
     cry = "现在三楼着火了往外冒浓烟,两个老人困在里面喊救命,快来人!"
-    assert scorer.score(LETTER)[0] == "none"
+    assert scorer.alarm(LETTER).kind == "none"
     text = LETTER + cry + LETTER
     alarm = scorer.alarm(text)
     assert alarm.kind == "119"
@@ -109,10 +109,25 @@ def test_the_dispatcher_raises_the_gate_with_line_and_evidence(dispatcher):
 
 def test_words_that_call_it_off_are_respected(dispatcher):
     text = HEARD + "，已经救出来了"
-    assert dispatcher.emergency.score(normalise(text).text)[0] != "none"
+    assert dispatcher.emergency.alarm(normalise(text).text).kind != "none"
     assert dispatcher.suggest(text).gate.kind == Gate.NONE
     stage = next(s for s in explain(dispatcher, text).stages if s.key == "gates")
     assert "已经救出" in stage.facts["sound"]["result"]
+
+
+JOKE = "楼上天天蹦,再不管我就跳楼,物业也不理"
+
+
+def test_words_that_do_not_sound_like_danger_are_silenced(dispatcher):
+    book, scorer = dispatcher.knowledge.gates, dispatcher.emergency
+    text = normalise(JOKE).text
+    assert book.examine(text)[0].kind == Gate.EMERGENCY
+    assert scorer.alarm(text).probability < scorer.floor < scorer.threshold
+    assert gates_of([text], book, scorer)[0][0].kind == Gate.NONE
+    assert gates_of([text], book, replace(scorer, floor=0.0))[0][0].kind == Gate.EMERGENCY
+    assert gates_of([text], book, None)[0][0].kind == Gate.EMERGENCY
+    stage = next(s for s in explain(dispatcher, JOKE).stages if s.key == "gates")
+    assert any("评分低于下限" in t["result"] for t in stage.facts["tried"])
 
 
 def test_the_explanation_says_why(dispatcher):
@@ -148,4 +163,14 @@ def test_bad_kinds_are_refused(tmp_path, kinds, field):
 
 
 def test_a_lone_surrogate_does_no_harm(scorer):
-    assert scorer.score("着火了\ud800快来救火")[1] > 0
+    assert scorer.alarm("着火了\ud800快来救火").probability > 0
+
+
+def test_many_texts_at_once_sound_as_each_alone(dispatcher):
+    texts = [LETTER, "着火了", "您好", LETTER + "救命", "", "电梯里有人困住了,快来"]
+    scorer = dispatcher.emergency
+    for together, text in zip(scorer.alarms(texts), texts, strict=True):
+        alone = scorer.alarm(text)
+        assert together.kind == alone.kind
+        assert together.span == alone.span
+        assert together.probability == pytest.approx(alone.probability)

@@ -9,10 +9,23 @@ from jiesu_nlp.text.normalise import normalise
 from jiesu_nlp.vocabulary import Gate
 from tests.conftest import TAXONOMY
 
-SENTENCES = [
-    tuple(line.split("\t"))
-    for line in (Path(__file__).parent / "gate_sentences.tsv").read_text("utf-8").splitlines()[1:]
-]
+
+def sentences(name: str) -> list[tuple[str, ...]]:
+    text = (Path(__file__).parent / name).read_text("utf-8")
+    return [tuple(line.split("\t")) for line in text.splitlines()[1:]]
+
+
+SENTENCES = sentences("gate_sentences.tsv")
+# The gates other than emergencies: what the articles name, and what only sounds like it.
+CHANNELS = sentences("gate_channels.tsv")
+ITEM = {
+    "emergency": "第一项",
+    "statutory": "第二项",
+    "repeat": "第三项",
+    "secret": "第四项",
+    "beyond": "第五项",
+    "unlawful": "第六项",
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +40,20 @@ def test_there_are_enough_sentences_of_both_sides():
     assert kinds.count("none") >= 150
 
 
-@pytest.mark.parametrize(("kind", "text"), SENTENCES)
+def test_there_are_enough_of_the_other_gates():
+    kinds = [kind for kind, _ in CHANNELS]
+    assert len(kinds) - kinds.count("none") >= 30
+    assert kinds.count("none") >= 60
+    assert set(kinds) == set(Gate) - {Gate.EMERGENCY}
+
+
+@pytest.mark.parametrize(("kind", "text"), [*SENTENCES, *CHANNELS])
 def test_sentences(book, kind, text):
     normal = normalise(text).text
     advice, _ = book.examine(normal)
     assert advice.kind == kind, [(t.gate.id, t.failed, t.by) for t in book.trials(normal)]
     if kind != "none":
-        assert advice.article
+        assert advice.article == f"第十一条第三款{ITEM[kind]}"
         assert advice.advice
         assert all(0 <= a < b <= len(normal) for a, b in advice.evidence)
         assert advice.evidence
@@ -168,6 +188,18 @@ def test_what_stands_right_before_and_after(tmp_path):
     assert holds(book, "防不住的火")
 
 
+@pytest.mark.parametrize(("sure", "kind"), [("false", "none"), ("true", "emergency")])
+def test_in_doubt_only_sure_emergencies_count(tmp_path, sure, kind):
+    book = book_of(tmp_path, f"{GATE}, sure: {sure}")
+    assert book.examine("屋里有火")[0].kind == Gate.EMERGENCY
+    assert book.examine("屋里有火", doubted=True)[0].kind == kind
+
+
+def test_doubt_does_not_touch_the_other_gates(book):
+    text = "我已经申请了劳动仲裁,想问什么时候开庭"
+    assert book.examine(text, doubted=True)[0] == book.examine(text)[0]
+
+
 def test_lists_stand_for_their_words(tmp_path):
     head = "lists:\n- {name: 过去, words: [上次, 去年]}\n"
     book = book_of(tmp_path, GATE + ", unless: [$过去, 假如]", head)
@@ -185,6 +217,7 @@ def test_lists_stand_for_their_words(tmp_path):
         (GATE + ", window: 近", "window", "正整数"),
         (GATE + ", reach: 0", "reach", "正整数"),
         (GATE + ", near: 3", "near", "可用字段"),
+        (GATE + ", sure: 是", "sure", "true"),
     ],
 )
 def test_bad_gates_are_refused_with_file_line_and_remedy(tmp_path, gate, field, said):

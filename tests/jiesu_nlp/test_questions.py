@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from jiesu_nlp.classify.predictor import Prediction
-from jiesu_nlp.questions import questions_for
+from jiesu_nlp.questions import open_points, questions_for
 from jiesu_nlp.suggestion import Place, PlaceCandidate, Unit
 
 HERE = Place(name="望京街道", district="朝阳区", town="望京街道", status="resolved", confidence=0.9)
@@ -71,3 +71,35 @@ def test_doubt_between_strangers_names_both(ask, knowledge):
     names = knowledge.catalogue.by_code
     assert names["01-01-001"].name in question
     assert names["20-01-001"].name in question
+
+
+HEAT = Unit(
+    "E1",
+    "北京市热力集团有限责任公司",
+    "供热企业",
+    reason="目录规定；文中未写明具体企业，派前请核实",
+)
+
+
+def test_a_firm_that_comes_to_the_house_needs_an_address_and_a_name(ask, pair):
+    points = open_points(NOWHERE, HEAT, "求助")
+    assert "几号楼" in points[0]
+    assert "供热单位" in points[1]
+    (point,) = open_points(HERE, HEAT, "求助")
+    assert "供热单位" in point
+    assert open_points(HERE, Unit("E1", "北京市热力集团有限责任公司", "供热企业"), "求助") == ()
+
+
+def test_other_units_and_policy_questions_need_neither():
+    assert open_points(NOWHERE, STREET, "求助") == ()
+    assert open_points(NOWHERE, HEAT, "咨询") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["停电了", "宽带断了三天没人修", "水龙头没水了", "暖气一点都不热", "网速慢得要命,联通的"],
+)
+def test_a_report_to_a_firm_without_an_address_is_never_sent_straight(dispatcher, text):
+    for demand in dispatcher.suggest(text).demands:
+        assert demand.decision != "auto"
+        assert any("地址" in q or "哪个区" in q for q in demand.questions)

@@ -123,6 +123,33 @@ def test_train_by_name(jiesu, small_file, models):
     assert (models / "新的" / "card.md").is_file()
 
 
+def test_a_path_is_no_name(jiesu, small_file, models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = jiesu("train", "--data", small_file, "--out", "./这里", "--taxonomy", "labels-only")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "这里" / "card.md").is_file()
+    assert "这里" not in Registry(models).names()
+
+
+def test_verdicts_on_other_tickets_are_told(jiesu, fresh, tmp_path):
+    from openpyxl import load_workbook
+
+    path = write_jsonl(tmp_path / "a.jsonl", small_tickets(100, seed=5, noise=0.2))
+    table = tmp_path / "核对.xlsx"
+    jiesu("audit", "--data", path, "--output", table, "--folds", 0, "--most", 3)
+    book = load_workbook(table)
+    assert book.active.max_row == 4
+    for row in (2, 3, 4):
+        book.active[f"H{row}"] = "标签正确"
+    book.save(table)
+    fixed = tmp_path / "改正后.jsonl"
+    same = jiesu("audit", "--data", path, "--verdicts", table, "--output", fixed)
+    assert "改标 0 件" in same.output
+    assert "找不到" not in same.output + (same.stderr or "")
+    other = jiesu("audit", "--data", fresh, "--verdicts", table, "--output", fixed)
+    assert "3 条结论在 --data 里找不到" in other.output + (other.stderr or "")
+
+
 def test_data_check_fails_on_unusable_rows(jiesu, tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [*small_tickets(30), {"text": "", "path": "甲"}])
     result = jiesu("data", "check", path, "--taxonomy", "labels-only")

@@ -3,9 +3,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from jiesu_nlp.emergency import gates_of
 from jiesu_nlp.errors import DataError
+from jiesu_nlp.vocabulary import Gate
 from training.calibration import read_labelled_tickets
 from training.emergency import (
+    DEVELOPMENT,
     FALSE_ALARMS,
     KINDS,
     fit_emergency,
@@ -41,24 +44,46 @@ def test_the_same_data_give_the_same_scorer(scorer, knowledge):
     assert again.to_files() == scorer.to_files()
 
 
-def test_the_threshold_keeps_its_promise_on_ordinary_tickets(scorer):
-    alarms = [scorer.score(text)[0] != "none" for text in ordinary_tickets()]
+def test_the_threshold_keeps_its_promise_on_ordinary_texts(scorer, knowledge):
+    unseen = [*ordinary_tickets(), *sample_says(knowledge.catalogue)[1]]
+    alarms = [scorer.alarm(text).kind != "none" for text in unseen]
     assert np.mean(alarms) <= FALSE_ALARMS
 
 
 def test_emergencies_it_never_saw_are_told_from_near_misses(knowledge, scorer):
     kinds, texts = read_emergencies()
-    says = sample_says(knowledge.catalogue, 2000)
+    says, _ = sample_says(knowledge.catalogue, 2000)
     held_out = range(0, len(texts), 4)
     kept = [i for i in range(len(texts)) if i % 4]
     part = fit_scorer(
         [kinds[i] for i in kept], [texts[i] for i in kept], says, threshold=scorer.threshold
     )
-    alarm = {i: part.score(texts[i])[0] != "none" for i in held_out}
+    alarm = {i: part.alarm(texts[i]).kind != "none" for i in held_out}
     found = np.mean([alarm[i] for i in held_out if kinds[i] != "none"])
     false = np.mean([alarm[i] for i in held_out if kinds[i] == "none"])
     assert found > 0.5
     assert false < 0.1
+
+
+def test_words_and_score_together_on_the_development_texts(knowledge, scorer):
+    kinds, texts = read_emergencies(DEVELOPMENT)
+    assert kinds.count("none") >= 500
+    assert len(kinds) - kinds.count("none") >= 150
+    assert not set(texts) & set(read_emergencies()[1])
+    gates = gates_of(texts, knowledge.gates, scorer)
+    raised = [gate.kind == Gate.EMERGENCY for gate, _ in gates]
+    danger = [kind != "none" for kind in kinds]
+    found = np.mean([r for r, d in zip(raised, danger, strict=True) if d])
+    false = np.mean([r for r, d in zip(raised, danger, strict=True) if not d])
+    assert found >= 0.95
+    assert false <= 0.02, "hard near misses: ordinary texts raise it far less"
+
+
+def test_few_ordinary_texts_raise_the_gate(knowledge, scorer):
+    texts = (*ordinary_tickets(), *sample_says(knowledge.catalogue)[1][:5000])
+    gates = gates_of(texts, knowledge.gates, scorer)
+    raised = [gate.kind == Gate.EMERGENCY for gate, _ in gates]
+    assert np.mean(raised) <= 0.007, "some of these says are cries for help themselves"
 
 
 @pytest.mark.parametrize("line", ["火\t着火了", "119着火了", "119\t "])

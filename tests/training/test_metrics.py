@@ -32,6 +32,16 @@ def test_the_interval_covers_as_often_as_it_says():
     assert 180 <= inside <= 200
 
 
+def test_the_interval_of_a_calibration_error_holds_it():
+    """Resampled tickets look worse calibrated than the tickets are; the interval must not."""
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        confidence = rng.random(60)
+        correct = (rng.random(60) < confidence).astype(float)
+        found = statistic_of(lambda i, c=confidence, r=correct: calibration_error(c[i], r[i]), 60)
+        assert 0 <= found.low <= found.value <= found.high
+
+
 def test_unknown_answers_do_not_count():
     m = mean_of(np.array([1.0, np.nan, 0.0, np.nan]))
     assert (m.value, m.n) == (0.5, 2)
@@ -67,6 +77,14 @@ def test_risk_coverage_ends_at_the_overall_error():
     points = risk_coverage(np.array([0.9, 0.8, 0.7, 0.6]), correct)
     assert points[-1] == (1.0, 0.25)
     assert points[0][1] == 0
+
+
+def test_risk_coverage_does_not_depend_on_the_order_of_ties():
+    confidence = np.array([0.9] * 50 + [0.3] * 50)
+    correct = np.array([1.0] * 25 + [0.0] * 75)
+    curve = risk_coverage(confidence, correct)
+    assert curve == risk_coverage(confidence[::-1], correct[::-1])
+    assert all(error == pytest.approx(0.5) for share, error in curve if share <= 0.5)
 
 
 def test_mcnemar_sees_a_difference_and_none():

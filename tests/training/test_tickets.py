@@ -5,9 +5,10 @@ from openpyxl import Workbook
 
 from jiesu_nlp.catalogue.model import RetiredLeaf
 from jiesu_nlp.errors import DataError, UsageError
+from jiesu_nlp.ticket import Ticket
 from tests.training.conftest import write_jsonl
 from training.labels import LabelBook, catalogue_of_labels
-from training.tickets import LabelledTicket, Rejected, iso_time, read_tickets
+from training.tickets import LabelledTicket, Rejected, iso_time, read_tickets, read_unlabelled
 
 LEAF = "09-02-003"
 
@@ -140,6 +141,30 @@ def test_unreadable_lines_are_reported_not_dropped(tmp_path, book):
     ]
 
 
+def test_a_quotation_mark_without_partner_is_reported(tmp_path, book):
+    """It swallows all that follows, which must not go unnoticed."""
+    path = tmp_path / "a.csv"
+    lines = [f"路灯坏了{i}盏,{LEAF}" for i in range(1500)]
+    path.write_text("\n".join(["text,code", f'"没有配对的引号,{LEAF}', *lines]), encoding="utf-8")
+    (found,) = read(path, book)
+    assert isinstance(found, Rejected)
+    assert "第 2 行" in found.where
+    assert "第 1502 行" in found.detail
+    path.write_text(
+        "\n".join(["text,code", f'"没有配对的引号,{LEAF}', *lines * 80]), encoding="utf-8"
+    )
+    with pytest.raises(DataError, match=r"第 2 行.*引号是否成对"):
+        read(path, book)
+
+
+def test_a_row_shorter_than_its_header(tmp_path, book):
+    (tmp_path / "a.csv").write_text(f"text,code,unit\n路灯\n路灯不亮,{LEAF}\n", encoding="utf-8")
+    short, good = read(tmp_path / "a.csv", book)
+    assert isinstance(short, Rejected)
+    assert short.reason == "没有编码"
+    assert good.units == ()
+
+
 def test_columns_can_be_named(tmp_path, book):
     (tmp_path / "a.csv").write_text(f"说了啥,算啥\n路灯不亮,{LEAF}\n", encoding="utf-8")
     with pytest.raises(DataError, match="--column text"):
@@ -219,3 +244,21 @@ def test_many_flat_labels_fit_into_codes():
 def test_one_label_is_no_catalogue():
     with pytest.raises(DataError, match="只有 1 个类目"):
         catalogue_of_labels(["甲", " 甲 "], version="v")
+
+
+def test_unlabelled_tickets_of_every_format(tmp_path):
+    (tmp_path / "a.txt").write_text("路灯不亮\n\n暖气不热\n", encoding="gb18030")
+    (tmp_path / "a.csv").write_text(
+        "工单号,诉求内容\n7,路灯不亮\n8,\n9,暖气不热\n", encoding="utf-8"
+    )
+    write_jsonl(tmp_path / "a.jsonl", [{"content": "路灯不亮"}, {"content": "暖气不热"}])
+    for name, ids in (("a.txt", ["1", "3"]), ("a.csv", ["7", "9"]), ("a.jsonl", [None, None])):
+        found = list(read_unlabelled(tmp_path / name))
+        good = [t for t in found if isinstance(t, Ticket)]
+        assert [t.text for t in good] == ["路灯不亮", "暖气不热"]
+        assert [t.id for t in good] == ids
+        assert len(found) - len(good) == (name == "a.csv")
+    (tmp_path / "b.csv").write_text("甲,乙\n1,2\n", encoding="utf-8")
+    with pytest.raises(DataError, match="没有诉求内容列"):
+        list(read_unlabelled(tmp_path / "b.csv"))
+    assert list(read_unlabelled(tmp_path / "b.csv", columns={"text": "乙"})) == [Ticket("2")]

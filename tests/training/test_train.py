@@ -61,6 +61,17 @@ def test_the_card_is_of_this_run(small):
         assert part in card
 
 
+def test_the_default_bundle_has_record_and_card(bundle):
+    record = bundle.read_json("training.json")
+    for key in ("data_hash", "recipe", "versions", "seconds", "peak_memory_mb", "calibrated_on"):
+        assert record[key], key
+    assert {"code", "catalogue"} <= set(record["versions"])
+    card = bundle.read_bytes("card.md").decode()
+    assert "没有用任何工单" in card
+    assert record["data_hash"] in card
+    assert f"随机种子 {record['recipe']['seed']}" in card
+
+
 def test_the_bundle_knows_what_it_saw_and_holds_no_ticket(small, small_file):
     rows = [json.loads(line) for line in small_file.read_text(encoding="utf-8").splitlines()]
     texts = [row["text"] for row in rows]
@@ -166,7 +177,8 @@ def test_an_unknown_taxonomy(tmp_path, small_file):
 def test_a_greater_file_is_sampled(tmp_path, small_file):
     trained = train([small_file], tmp_path / "m", replace(LABELS_ONLY, most_tickets=200))
     assert trained.record["rows"] == 600
-    assert trained.record["usable"] == 200
+    assert trained.record["usable"] == 600
+    assert trained.record["used"] == 200
 
 
 def test_a_new_leaf_works_with_a_dozen_says(knowledge):
@@ -226,7 +238,7 @@ def test_few_tickets_are_calibrated_with_the_catalogue(knowledge, monkeypatch, s
     """Without says and with too few tickets the model says that it is not calibrated."""
     few = small_dispatcher.knowledge
     _, calibration, temperature = module.calibrate_on_tickets(
-        few, small_dispatcher.classifier, [], TrainOptions()
+        few, small_dispatcher.classifier, [], recipe=Recipe()
     )
     assert calibration.fitted_on.startswith("未校准")
     assert temperature == 1.0

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jiesu_nlp.bundle import MANIFEST, Bundle, json_bytes, tensor_bytes, write_bundle
+from jiesu_nlp.bundle import Bundle, json_bytes, refuse_foreign, tensor_bytes, write_bundle
 from jiesu_nlp.classify.classifier import Classifier
 from jiesu_nlp.classify.loading import classifier_of
 from jiesu_nlp.classify.predictor import LeafPredictor
@@ -22,7 +22,7 @@ from training.encoder.distil import distil
 from training.low_rank import recipe_for
 from training.run_record import CARD_FILE, RECORD_FILE, SEEN_FILE, seen_in_training, text_hashes
 from training.tickets import LabelledTicket
-from training.train import TrainOptions, calibrate_on_tickets, training_texts
+from training.train import calibrate_on_tickets, training_texts
 
 Progress = Callable[[str, float], None]
 _LEAST = 20
@@ -47,7 +47,7 @@ def write_cascade(
     most_asked
         Greatest share of tickets the encoder may be asked about.
     """
-    _check_place(out)
+    refuse_foreign(out)
     if fast.read_bytes(CATALOGUE_FILE) != strong.read_bytes(CATALOGUE_FILE):
         raise BundleError(
             f"{fast.name} 与 {strong.name} 的派单目录不同，不能级联；请用同一目录重新训练两者"
@@ -111,7 +111,7 @@ def write_distilled(
     calibration
         Tickets that neither ``labelled`` nor ``unlabelled`` holds.
     """
-    _check_place(out)
+    refuse_foreign(out)
     progress("读取教师模型", 0.0)
     knowledge = knowledge_of(teacher)
     texts, rows, _ = training_texts(knowledge.catalogue, labelled, 1.0)
@@ -134,11 +134,6 @@ def write_distilled(
     return _write(knowledge, student, calibration, out, facts, (teacher,), progress, seen)
 
 
-def _check_place(out: Path) -> None:
-    if out.exists() and not (out / MANIFEST).exists():
-        raise BundleError(f"目标文件夹已存在且不是模型包，不覆盖：{out}")
-
-
 def _write(
     knowledge: Knowledge,
     classifier: LeafPredictor,
@@ -150,11 +145,7 @@ def _write(
     seen: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Calibrate and write a bundle."""
-    # The sister model of the cold start knows nothing of this classifier's confidence.
-    options = TrainOptions(checkpoint=Path())
-    classifier, calibration, temperature = calibrate_on_tickets(
-        knowledge, classifier, list(tickets), options
-    )
+    classifier, calibration, temperature = calibrate_on_tickets(knowledge, classifier, tickets)
     now = datetime.now(UTC)
     record = {
         **facts,

@@ -92,6 +92,10 @@ def joined_workers() -> Iterator[Workers]:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if gpu else torch.device("cpu")
     if gpu:
+        if local >= torch.cuda.device_count():
+            raise UsageError(
+                f"本机只有 {torch.cuda.device_count()} 块 GPU；--nproc_per_node 不要超过它"
+            )
         torch.cuda.set_device(device)
     own_group = count > 1 and not distributed.is_initialized()
     if own_group:
@@ -227,7 +231,8 @@ class _Run:
     def _train(self) -> None:
         network = self.network
         if self.workers.count > 1:
-            network = DistributedDataParallel(network, find_unused_parameters=True)
+            idle = self._has_idle_parameters()
+            network = DistributedDataParallel(network, find_unused_parameters=idle)
         while self.step < self.steps:
             epoch = self.step // self.per_epoch
             order = np.random.default_rng((self.options.seed, epoch)).permutation(len(self.ids))
@@ -246,6 +251,14 @@ class _Run:
             self._save()
             if stop:
                 break
+
+    def _has_idle_parameters(self) -> bool:
+        """Return whether some weights get no gradient; the group must know before it starts."""
+        tokens, mask, target = self._tensors(self.ids[:1], self.data.leaf_of[:1])
+        self.loss(self.network(tokens, mask), target).sum().backward()
+        idle = any(p.grad is None for p in self.network.parameters() if p.requires_grad)
+        self.optimiser.zero_grad(set_to_none=True)
+        return idle
 
     def _step(self, network: Any, chosen: Any) -> float:
         """Learn from one batch, of which each process takes its share; return the loss."""
@@ -271,10 +284,11 @@ class _Run:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         value = float(loss.detach()) / self.workers.count
-        if not np.isfinite(value) and self.precision is not Precision.FP16:
+        # The scaler of fp16 mends gradients that overflow; a loss that does is beyond it.
+        if not np.isfinite(value):
             raise DataError(
                 f"第 {self.step + 1} 步损失不是有限数，训练发散",
-                remedy="调小 learning_rate，或改用 fp32",
+                remedy="调小 learning_rate，或改用 bf16、fp32",
             )
         return value
 

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from jiesu_nlp.batch.columns import NAMES
+from jiesu_nlp.batch.local import relabel
 from jiesu_nlp.batch.rows import Task
-from jiesu_nlp.batch.runner import Plan, identity_of, relabel
+from jiesu_nlp.batch.run import Plan, identity_of
 from jiesu_nlp.batch.source import open_source
 
 GOLD = Path(__file__).resolve().parents[2] / "gold" / "tickets.jsonl"

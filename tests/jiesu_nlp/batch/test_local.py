@@ -168,6 +168,13 @@ def test_refusals_leave_the_finished_shards(run, parquet, whole, tmp_path, rows)
     assert "jiesu_label" not in table(output).column_names
 
 
+def test_a_command_that_did_nothing_yet_binds_nobody(run, parquet, tmp_path):
+    empty = tmp_path / "empty.parquet"
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), empty)
+    run(empty, tmp_path / "out")
+    assert run(parquet, tmp_path / "out", task={"redact": False}).rows == 300
+
+
 def test_a_full_disk_keeps_what_is_done_and_goes_on_later(run, parquet, tmp_path, monkeypatch):
     output = tmp_path / "out"
     sync = os.fsync

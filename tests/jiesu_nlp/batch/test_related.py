@@ -3,7 +3,19 @@
 import datetime as dt
 import random
 
-from jiesu_nlp.batch.related import near_duplicates, repeated_callers, rising
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from jiesu_nlp.batch.related import (
+    near_duplicates,
+    pseudonyms,
+    repeated_callers,
+    rising,
+    same_matters,
+)
+from jiesu_nlp.cli.main import app
+from jiesu_nlp.errors import UsageError
 
 MONDAY = dt.date(2026, 3, 2)
 
@@ -53,3 +65,62 @@ def test_a_planted_rise_is_found_and_steady_noise_is_not():
 def test_a_short_history_proves_nothing():
     assert rising([MONDAY] * 50, ["街道"] * 50, ["x"] * 50, week=MONDAY) == []
     assert rising([None], ["街道"], ["x"]) == []
+
+
+def test_one_matter_at_one_place_is_a_group_whatever_the_words():
+    directions = {"水": (1, 0, 0.1), "停水": (1, 0.2, 0), "灯": (0, 1, 0), "路灯": (0.1, 1, 0)}
+    texts = ["水", "灯", "停水", "水", "路灯", "水", "?"]
+    places = ["甲", "甲", "甲", "乙", "甲", None, "甲"]
+    vectors = lambda part: np.array([directions.get(t, (0, 0, 0)) for t in part], np.float32)  # noqa: E731
+    assert same_matters(texts, places, vectors) == [[0, 2], [1, 4]]
+    assert same_matters([], [], vectors) == []
+
+
+def test_no_chain_of_small_steps_joins_two_matters():
+    turn = [(np.cos(a), np.sin(a)) for a in np.linspace(0, np.pi / 2, 10)]
+    texts = [str(i) for i in range(10)]
+    vectors = lambda part: np.array([turn[int(t)] for t in part], np.float32)  # noqa: E731
+    groups = same_matters(texts, ["甲"] * 10, vectors, 0.9)
+    assert not any(0 in g and 9 in g for g in groups)
+    assert max(map(len, groups)) < 6
+
+
+def test_pseudonyms_tell_callers_apart_and_nothing_else():
+    found = pseudonyms(["13812345678", None, "13812345678", "13800000000"])
+    assert found[0] == found[2] != found[3]
+    assert found[1] is None
+    assert "138" not in str(found[0])
+    assert pseudonyms(["13812345678"])[0] != found[0]
+
+
+def test_the_report_shows_groups_and_no_caller(run, bundle, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    texts = [
+        "朝阳区望京街道望京西园四区停水两天了，没人管",
+        "望京西园四区家里自来水断了，打电话都没人接，做不了饭",
+        "望京西园四区一直没有水，什么时候来水",
+        "丰台区方庄芳古园一区路灯坏了半个月",
+    ]
+    rows = [
+        {
+            "text": t,
+            "受理时间": f"2026-03-{i + 1:02d} 10:00:00",
+            "电话": "13812345678",
+            "掩码": "138*",
+        }
+        for i, t in enumerate([*texts, *texts[:1]])
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    run(tmp_path / "in.parquet", tmp_path / "out")
+    page = tmp_path / "r.html"
+    common = ["related", str(tmp_path / "out"), "-o", str(page), "--bundle", str(bundle.path)]
+    result = CliRunner().invoke(app, [*common, "--caller", "电话", "--same", "0.3"])
+    assert result.exit_code == 0, result.output
+    html = page.read_text(encoding="utf-8")
+    assert "13812345678" not in html
+    assert "<td>P" in html
+    assert "望京西园四区" in html
+    assert "2026-03-01 — 2026-03-05" in html
+    masked = CliRunner().invoke(app, [*common, "--caller", "掩码"])
+    assert isinstance(masked.exception, UsageError)

@@ -8,34 +8,37 @@ from typing import Annotated
 import typer
 
 from jiesu_nlp.cli.console import out
-from training import cli as shared
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verbs to the command."""
-    app.command("cascade", help="把快速模型与编码器合成一个模型包：没把握的才问编码器。")(cascade)
-    app.command("distil", help="让快速模型跟编码器学：用未标注的诉求。")(distil)
+from training.cli.shared import (
+    MOST_TO_LEARN,
+    ColumnOption,
+    Data,
+    bundle_folder,
+    bundle_named,
+    stages,
+    unlabelled_tickets,
+    usable_tickets,
+)
 
 
 def cascade(
     fast: Annotated[str, typer.Argument(help="快速模型的模型包。")],
     encoder: Annotated[str, typer.Argument(help="编码器的模型包。")],
-    data: shared.Data,
+    data: Data,
     target: Annotated[str, typer.Option("--out", "-o", help="模型包名称，或文件夹路径。")],
     most_asked: Annotated[float, typer.Option(help="最多把多少比例的工单交给编码器。")] = 0.3,
-    column: shared.ColumnOption = None,
+    column: ColumnOption = None,
 ) -> None:
     """Join a fast bundle and an encoder bundle."""
-    from jiesu_nlp.knowledge import knowledge_of  # noqa: PLC0415
-    from training.encoder.bundles import write_cascade  # noqa: PLC0415
+    from jiesu_nlp.knowledge import knowledge_of
+    from training.encoder.bundles import write_cascade
 
-    first = shared._bundle(fast)
-    tickets = shared._tickets(data, knowledge_of(first).catalogue, column)
-    folder = shared._target(target)
-    with shared._stages("级联") as progress:
+    first = bundle_named(fast)
+    tickets = usable_tickets(data, knowledge_of(first).catalogue, column, most=MOST_TO_LEARN)
+    folder = bundle_folder(target)
+    with stages("级联") as progress:
         record = write_cascade(
             first,
-            shared._bundle(encoder),
+            bundle_named(encoder),
             tickets,
             folder,
             most_asked=most_asked,
@@ -51,27 +54,33 @@ def cascade(
 
 def distil(
     teacher: Annotated[str, typer.Argument(help="教师：编码器的模型包。")],
-    texts: Annotated[Path, typer.Option("--texts", help="未标注的诉求，每行一条。")],
+    texts: Annotated[
+        Path,
+        typer.Option(
+            "--texts", help="未标注的诉求：与 --data 同样的格式，不要编码列；.txt 为每行一条。"
+        ),
+    ],
     target: Annotated[str, typer.Option("--out", "-o", help="模型包名称，或文件夹路径。")],
-    data: shared.Data,
+    data: Data,
     calibrate: Annotated[float, typer.Option(help="留作校准的比例（较晚的工单）。")] = 0.2,
     weight: Annotated[float, typer.Option(help="一条未标注诉求相当于几件工单。")] = 1.0,
-    column: shared.ColumnOption = None,
+    column: ColumnOption = None,
 ) -> None:
     """Distil an encoder bundle into a fast one."""
-    from jiesu_nlp.knowledge import knowledge_of  # noqa: PLC0415
-    from training.encoder.bundles import write_distilled  # noqa: PLC0415
-    from training.split import split_tickets  # noqa: PLC0415
+    from jiesu_nlp.knowledge import knowledge_of
+    from training.encoder.bundles import write_distilled
+    from training.split import split_tickets
 
-    bundle = shared._bundle(teacher)
-    tickets = shared._tickets(data, knowledge_of(bundle).catalogue, column)
+    bundle = bundle_named(teacher)
+    tickets = usable_tickets(data, knowledge_of(bundle).catalogue, column, most=MOST_TO_LEARN)
     parts = split_tickets(tickets, calibrate=calibrate, test=0.0)
-    folder = shared._target(target)
-    with shared._stages("蒸馏") as progress:
+    unlabelled = [t.text for t in unlabelled_tickets(texts, column)]
+    folder = bundle_folder(target)
+    with stages("蒸馏") as progress:
         record = write_distilled(
             bundle,
             [tickets[i] for i in parts.train],
-            shared._lines(texts),
+            unlabelled,
             [tickets[i] for i in parts.calibrate],
             folder,
             unlabelled_weight=weight,

@@ -1,0 +1,224 @@
+"""``jiesu evaluate``, ``compare`` and ``promote``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from jiesu_nlp.bundle import Bundle, Registry, open_bundle
+from jiesu_nlp.cli.console import note, out
+from jiesu_nlp.dispatcher import Dispatcher
+from jiesu_nlp.errors import DataError, UsageError
+from jiesu_nlp.files import replace_file
+from jiesu_nlp.home import models_dir
+from training.cli.shared import (
+    MOST_TO_JUDGE,
+    BundleOption,
+    ColumnOption,
+    Data,
+    JsonFile,
+    bundle_named,
+    columns_of,
+    stages,
+    text_lines,
+    usable_tickets,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from training.compare import Comparison
+    from training.metrics import Measure
+
+# Fewer tickets cannot show that a bundle is no worse.
+_LEAST_TO_PROMOTE = 50
+
+
+def evaluate(
+    data: Data,
+    bundle: BundleOption = None,
+    column: ColumnOption = None,
+    report: Annotated[Path | None, typer.Option(help="写成一个自足的网页报告（.html）。")] = None,
+    as_json: JsonFile = None,
+    unclear: Annotated[
+        Path | None, typer.Option(help="不明诉求（每行一条），看模型是否知道自己不知道。")
+    ] = None,
+) -> None:
+    """Measure a bundle on labelled tickets."""
+    from training.evaluate import evaluate as run
+    from training.report import render_report
+    from training.run_record import RECORD_FILE, seen_in_training
+
+    opened = bundle_named(bundle)
+    dispatcher = Dispatcher.from_bundle(opened)
+    tickets = usable_tickets(data, dispatcher.catalogue, column, most=MOST_TO_JUDGE)
+    texts = text_lines(unclear) if unclear is not None else None
+    record = opened.read_json(RECORD_FILE) if RECORD_FILE in opened else {}
+    seen = int(seen_in_training(opened, [t.text for t in tickets]).sum())
+    with stages("评测") as progress:
+        found = run(
+            dispatcher,
+            tickets,
+            leaf_counts=record.get("leaf_counts"),
+            about={
+                "bundle": opened.name,
+                "data": "、".join(p.name for p in data),
+                "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seen": seen,
+            },
+            unclear=texts,
+            report=progress,
+        )
+    if report is not None:
+        replace_file(report, render_report(found).encode())
+    if as_json is not None:
+        write_json(as_json, found.to_json())
+    out.print(measure_table(found.overall))
+    if seen:
+        note(f"{seen} 件工单的原文在训练数据里出现过，数字偏高")
+    for path in (report, as_json):
+        if path is not None:
+            out.print(f"→ {path}", soft_wrap=True)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="模型包甲（如现用的）。")],
+    second: Annotated[str, typer.Argument(help="模型包乙（如候选的）。")],
+    data: Data,
+    column: ColumnOption = None,
+    as_json: JsonFile = None,
+) -> None:
+    """Compare two bundles on the same tickets."""
+    a, b = bundle_named(first), bundle_named(second)
+    comparison, _ = _compared(a, b, data, column)
+    _print_comparison(comparison, a.name, b.name)
+    if as_json is not None:
+        write_json(as_json, comparison.to_json())
+
+
+def promote(
+    name: Annotated[str, typer.Argument(help="候选模型包（模型文件夹里的名称）。")],
+    data: Data,
+    against: Annotated[str | None, typer.Option(help="与哪个比；省略时为启用中的。")] = None,
+    column: ColumnOption = None,
+    tolerance: Annotated[float, typer.Option(help="变差不超过此值且不确定时放行。")] = 0.005,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="只判断，不启用。")] = False,
+) -> None:
+    """Put a bundle in service unless it is worse on a guard figure; exit code 1 if refused."""
+    from training.compare import refusals
+
+    registry = Registry(models_dir())
+    candidate = open_bundle(registry.path(name))
+    candidate.verify()
+    incumbent = bundle_named(against)
+    if incumbent.path.resolve() == candidate.path.resolve():
+        raise UsageError(f"{name} 就是用来比较的模型包；请用 --against 指明另一个")
+    comparison, stated = _compared(incumbent, candidate, data, column, least=_LEAST_TO_PROMOTE)
+    _print_comparison(comparison, incumbent.name, candidate.name)
+    found = refusals(comparison, stated_coverage=stated, tolerance=tolerance)
+    if found:
+        out.print(f"[red]不启用[/] {name}：{len(found)} 项变差")
+        for refusal in found:
+            out.print(f"  {refusal}", soft_wrap=True)
+        raise typer.Exit(1)
+    if dry_run:
+        out.print(f"[green]可以启用[/] {name}（--dry-run，没有切换）")
+        return
+    registry.use(name)
+    out.print(f"[green]已启用[/] {name}；退回用 jiesu model use --back")
+
+
+def _compared(
+    a: Bundle, b: Bundle, data: list[Path], column: list[str] | None, *, least: int = 1
+) -> tuple[Comparison, float]:
+    from training.compare import compare as run
+    from training.labels import LabelBook
+    from training.reservoir import Reservoir
+    from training.run_record import seen_in_training
+    from training.tickets import LabelledTicket, read_tickets
+
+    first, second = Dispatcher.from_bundle(a), Dispatcher.from_bundle(b)
+    columns = columns_of(column)
+    kept, lost = Reservoir[tuple[LabelledTicket, LabelledTicket]](MOST_TO_JUDGE), 0
+    rows = zip(
+        read_tickets(data, LabelBook(first.catalogue), columns=columns),
+        read_tickets(data, LabelBook(second.catalogue), columns=columns),
+        strict=True,
+    )
+    for x, y in rows:
+        if isinstance(x, LabelledTicket) and isinstance(y, LabelledTicket):
+            kept.add((x, y))
+        else:
+            lost += 1
+    pairs = kept.items()
+    if lost:
+        note(f"{lost} 行没有用（编码须在两个模型包的目录里都能认出）")
+    if len(pairs) < kept.seen:
+        note(f"共 {kept.seen} 件，均匀抽取 {len(pairs)} 件")
+    if not pairs:
+        raise DataError("没有两个模型包都能评判的工单", path="、".join(map(str, data)))
+    # Who has seen a ticket in training has the better of who has not.
+    texts = [t.text for t, _ in pairs]
+    seen = seen_in_training(a, texts) | seen_in_training(b, texts)
+    if seen.any():
+        note(f"{int(seen.sum())} 件工单是某个模型包训练时见过的，不计")
+        pairs = [pair for pair, known in zip(pairs, seen, strict=True) if not known]
+    if len(pairs) < least:
+        raise DataError(
+            f"两个模型包都没见过的工单只有 {len(pairs)} 件，至少需要 {least} 件",
+            path="、".join(map(str, data)),
+            remedy="给出两者训练之后的新工单",
+        )
+    with stages("比较") as progress:
+        comparison = run(first, second, pairs, report=progress)
+    return comparison, second.classifier.coverage
+
+
+def _print_comparison(comparison: Comparison, first: str, second: str) -> None:
+    from training.compare import gain
+    from training.evaluate import AS_NUMBER, NAMES
+
+    table = Table(f"指标（{comparison.tickets} 件）", box=None)
+    for title in (escape(first), escape(second), "差", "95% 区间", "p", ""):
+        table.add_column(title, justify="right")
+    for key, p in comparison.figures.items():
+        form: Callable[[float], str] = (
+            (lambda v: f"{v:.3f}") if key in AS_NUMBER else (lambda v: f"{v:.1%}")
+        )
+        signed: Callable[[float], str] = (
+            (lambda v: f"{v:+.3f}") if key in AS_NUMBER else (lambda v: f"{v * 100:+.1f}")
+        )
+        verdict = ""
+        if p.low > 0 or p.high < 0:
+            verdict = "[green]变好[/]" if gain(key, p) > 0 else "[red]变差[/]"
+        table.add_row(
+            NAMES[key],
+            form(p.first),
+            form(p.second),
+            signed(p.difference),
+            f"{signed(p.low)} – {signed(p.high)}",
+            f"{p.p_value:.3f}",
+            verdict,
+        )
+    out.print(table)
+    sizes = comparison.set_sizes
+    out.print(f"候选集平均大小：{escape(first)} {sizes[0]:.2f}，{escape(second)} {sizes[1]:.2f}")
+
+
+def measure_table(overall: dict[str, Measure]) -> Table:
+    """Return the table of all figures."""
+    from training.evaluate import NAMES
+    from training.report import figure
+
+    table = Table("指标", box=None)
+    for title in ("值", "95% 区间", "件数"):
+        table.add_column(title, justify="right")
+    for key, m in overall.items():
+        low, high = figure(key, m.low), figure(key, m.high)
+        table.add_row(NAMES[key], figure(key, m.value), f"{low} – {high}", str(m.n))
+    return table

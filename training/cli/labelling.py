@@ -1,0 +1,195 @@
+"""``jiesu audit`` and ``jiesu sample``: what people should label, and label anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jiesu_nlp.catalogue import Catalogue
+from jiesu_nlp.cli.console import note, out
+from jiesu_nlp.dispatcher import Dispatcher
+from jiesu_nlp.errors import UsageError
+from training.cli.shared import (
+    MOST_TO_LEARN,
+    BundleOption,
+    ColumnOption,
+    Data,
+    bundle_named,
+    columns_of,
+    stages,
+    unlabelled_tickets,
+    usable_tickets,
+)
+
+if TYPE_CHECKING:
+    from training.tickets import LabelledTicket
+
+
+def audit(
+    data: Data,
+    target: Annotated[
+        Path, typer.Option("--output", "-o", help="导出 .xlsx（核对表）；收回结论时为 .jsonl。")
+    ],
+    bundle: BundleOption = None,
+    column: ColumnOption = None,
+    most: Annotated[int, typer.Option(help="最多导出几件。")] = 500,
+    folds: Annotated[
+        int,
+        typer.Option(
+            help="交叉验证折数：每件由没见过它的模型来判；0 表示直接用 --bundle（它须没见过这些工单）。"
+        ),
+    ] = 3,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="填好的核对表：按结论改正 --data，写成 JSONL。")
+    ] = None,
+) -> None:
+    """Find tickets that are probably mislabelled, or apply people's verdicts."""
+    from training.audit import export_suspects, suspects
+    from training.cross_fit import score_across_folds
+    from training.scoring import score
+
+    dispatcher = Dispatcher.from_bundle(bundle_named(bundle))
+    if verdicts is not None:
+        _correct(data, verdicts, dispatcher.catalogue, column, target)
+        return
+    tickets = usable_tickets(data, dispatcher.catalogue, column, most=MOST_TO_LEARN)
+    if target.suffix.lower() != ".xlsx":
+        raise UsageError("核对表应为 .xlsx 文件")
+    with stages("逐件判断") as progress:
+        if folds:
+            scored = score_across_folds(
+                dispatcher, tickets, folds=folds, report=lambda done: progress("交叉验证", done)
+            )
+        else:
+            scored = score(
+                dispatcher, tickets, end_to_end=False, report=lambda d: progress("逐件判断", d)
+            )
+    found = suspects(scored)
+    sure = sum(s.confident for s in found)
+    export_suspects(found[:most], dispatcher.catalogue, target)
+    out.print(
+        f"{len(tickets)} 件里疑似错标 {sure} 件（模型对另一细项有把握），导出最可疑的 {min(len(found), most)} 件 → {target}",
+        soft_wrap=True,
+    )
+    out.print(
+        f"填“结论”一栏后：jiesu audit --data … --verdicts {target} --output 改正后.jsonl",
+        soft_wrap=True,
+    )
+
+
+def _correct(
+    data: list[Path],
+    verdicts: Path,
+    catalogue: Catalogue,
+    column: list[str] | None,
+    target: Path,
+) -> None:
+    """Write all tickets as they stand after the verdicts."""
+    from training.audit import apply_verdicts, read_verdicts
+    from training.labels import LabelBook
+    from training.rows_file import rows_file
+    from training.tickets import LabelledTicket, read_tickets
+
+    decided = read_verdicts(verdicts, catalogue)
+    unusable = written = changed = dropped = 0
+
+    def usable() -> Iterator[LabelledTicket]:
+        nonlocal unusable
+        for item in read_tickets(data, LabelBook(catalogue), columns=columns_of(column)):
+            if isinstance(item, LabelledTicket):
+                yield item
+            else:
+                unusable += 1
+
+    met = set()
+    with rows_file(target) as write:
+        for ticket, verdict in apply_verdicts(usable(), decided):
+            if verdict is not None:
+                met.add(verdict)
+            if ticket is None:
+                dropped += 1
+                continue
+            changed += verdict is not None and verdict.code != verdict.label
+            written += 1
+            write(_ticket_row(ticket))
+    out.print(
+        f"结论 {len(decided)} 条：改标 {changed} 件，剔除 {dropped} 件，共 {written} 件 → {target}",
+        soft_wrap=True,
+    )
+    if len(met) < len(decided):
+        note(f"{len(decided) - len(met)} 条结论在 --data 里找不到对应的工单（诉求或标签已变）")
+    if unusable:
+        note(f"{unusable} 行不能用，没有写出；详情见 jiesu data check")
+
+
+def sample(
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--input", "-i", help="未标注工单：与 --data 同样的格式，不要编码列；.txt 为每行一件。"
+        ),
+    ],
+    target: Annotated[Path, typer.Option("--output", "-o", help="写成 .jsonl。")],
+    count: Annotated[int, typer.Option("-n", help="挑几件。")] = 200,
+    bundle: BundleOption = None,
+    column: ColumnOption = None,
+    seed: Annotated[int, typer.Option(help="随机种子。")] = 0,
+) -> None:
+    """Pick the unlabelled tickets most worth labelling."""
+    from jiesu_nlp.text.redact import redact
+    from training.rows_file import rows_file
+    from training.run_record import RECORD_FILE
+    from training.sampling import choose
+
+    opened = bundle_named(bundle)
+    dispatcher = Dispatcher.from_bundle(opened)
+    record = opened.read_json(RECORD_FILE) if RECORD_FILE in opened else {}
+    tickets = unlabelled_tickets(source, column)
+    chosen = choose(
+        dispatcher,
+        [t.text for t in tickets],
+        count,
+        leaf_counts=record.get("leaf_counts"),
+        seed=seed,
+    )
+    codes = dispatcher.catalogue.codes
+    rows = [
+        {
+            "id": tickets[c.row].id,
+            "text": redact(tickets[c.row].text),
+            "why": c.why,
+            "candidates": [
+                {
+                    "code": codes[leaf],
+                    "name": dispatcher.catalogue.leaves[leaf].name,
+                    "p": round(p, 4),
+                }
+                for leaf, p in zip(c.leaves, c.probabilities, strict=True)
+            ],
+        }
+        for c in chosen
+    ]
+    with rows_file(target) as write:
+        for row in rows:
+            write(row)
+    kinds = "、".join(
+        f"{why} {sum(c.why == why for c in chosen)}" for why in dict.fromkeys(c.why for c in chosen)
+    )
+    out.print(f"从 {len(tickets)} 件里挑出 {len(chosen)} 件（{kinds}）→ {target}", soft_wrap=True)
+
+
+def _ticket_row(ticket: LabelledTicket) -> dict[str, Any]:
+    row = {
+        "id": ticket.id,
+        "text": ticket.text,
+        "code": ticket.code,
+        "codes_ok": list(ticket.codes[1:]),
+        "unit": ticket.units[0] if ticket.units else None,
+        "created_at": ticket.created_at,
+        "weight": ticket.weight if ticket.weight != 1 else None,
+        "source": ticket.source,
+    }
+    return {k: v for k, v in row.items() if v not in (None, [])}
