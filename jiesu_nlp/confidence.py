@@ -50,7 +50,9 @@ class Calibration:
     Attributes
     ----------
     leaf, level1, unit
-        From raw probability to calibrated confidence.
+        From raw probability to calibrated confidence of the best leaf, the best class, the unit.
+    runners_up
+        How often, where the best leaf is wrong, another of the candidates shown is right.
     auto_at, suggest_at
         Least unit confidence for ``auto`` and ``suggest``; below is ``review``.
     fitted_on
@@ -60,9 +62,21 @@ class Calibration:
     leaf: MonotoneMap = MonotoneMap()
     level1: MonotoneMap = MonotoneMap()
     unit: MonotoneMap = MonotoneMap()
+    runners_up: float = 1.0
     auto_at: float = 1.01
     suggest_at: float = 0.5
     fitted_on: str = ""
+
+    def leaves(self, probabilities: Sequence[float]) -> tuple[float, ...]:
+        """Return the confidence of each candidate leaf, best first; together at most one.
+
+        The map says how often the best leaf is right; ``runners_up`` of what is left is shared by
+        the others in proportion to their probabilities.
+        """
+        best = self.leaf(probabilities[0])
+        others = probabilities[1:]
+        share = (1 - best) * self.runners_up / max(sum(others), 1e-9)
+        return best, *(min(p * share, best) for p in others)
 
     def decide(self, confidence: float, *, complete: bool, settled: bool = True) -> str:
         """Return the decision.
@@ -81,6 +95,7 @@ class Calibration:
             "leaf": self.leaf.to_json(),
             "level1": self.level1.to_json(),
             "unit": self.unit.to_json(),
+            "runners_up": self.runners_up,
             "auto_at": self.auto_at,
             "suggest_at": self.suggest_at,
             "fitted_on": self.fitted_on,
@@ -93,6 +108,7 @@ class Calibration:
             leaf=MonotoneMap.from_json(data["leaf"]),
             level1=MonotoneMap.from_json(data["level1"]),
             unit=MonotoneMap.from_json(data["unit"]),
+            runners_up=data.get("runners_up", 1.0),
             auto_at=data["auto_at"],
             suggest_at=data["suggest_at"],
             fitted_on=data["fitted_on"],

@@ -421,16 +421,15 @@ class Dispatcher:
     ) -> tuple[Category, ...]:
         prediction = segment.prediction
         spans = _map_spans(norm, segment.evidence, shift)
+        confidences = self.calibration.leaves(prediction.probabilities)
         return tuple(
             Category(
                 code=self.catalogue.codes[leaf],
                 path=self._paths[leaf],
-                confidence=round(self.calibration.leaf(probability), 4),
+                confidence=round(confidence, 4),
                 evidence=spans if i == 0 else (),
             )
-            for i, (leaf, probability) in enumerate(
-                zip(prediction.leaves, prediction.probabilities, strict=True)
-            )
+            for i, (leaf, confidence) in enumerate(zip(prediction.leaves, confidences, strict=True))
         )
 
     def _level1(self, prediction: Prediction) -> LevelOne:

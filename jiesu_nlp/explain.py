@@ -278,15 +278,18 @@ class _Explainer:
         d, prediction = self.dispatcher, segment.prediction
         best = prediction.leaves
         spans = d.classifier.evidence([text] * len(best), best)
+        confidences = d.calibration.leaves(prediction.probabilities)
         leaves = [
             {
                 "code": d.catalogue.codes[leaf],
                 "path": list(d.catalogue.path(d.catalogue.codes[leaf])),
                 "raw": round(probability, 4),
-                "calibrated": round(d.calibration.leaf(probability), 4),
+                "calibrated": round(confidence, 4),
                 "evidence": self.words(own, shift),
             }
-            for leaf, probability, own in zip(best, prediction.probabilities, spans, strict=True)
+            for leaf, probability, confidence, own in zip(
+                best, prediction.probabilities, confidences, spans, strict=True
+            )
         ]
         facts = {
             "leaves": leaves,

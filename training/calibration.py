@@ -22,6 +22,7 @@ from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.classify.predictor import LeafPredictor
 from jiesu_nlp.confidence import Calibration, MonotoneMap
+from jiesu_nlp.dispatcher import TOP_K
 from jiesu_nlp.errors import DataError
 from jiesu_nlp.text.normalise import normalise
 from training.tickets import LabelledTicket
@@ -205,6 +206,16 @@ def threshold_for(scores: Floats, correct: Floats, weights: Floats, precision: f
     return float(scores[order[good[-1]]]) if len(good) else 1.01
 
 
+def _runners_up(p: Floats, right: Sequence[Ints], weights: Floats) -> float:
+    """Return how often, where the best leaf is wrong, another of the best ``TOP_K`` is right."""
+    best = np.argsort(-p, axis=1, kind="stable")[:, :TOP_K]
+    hits = np.array([np.isin(row, r) for row, r in zip(best, right, strict=True)])
+    wrong = ~hits[:, 0]
+    return (
+        float(np.average(hits[wrong].any(axis=1), weights=weights[wrong])) if wrong.any() else 1.0
+    )
+
+
 def calibrate(
     classifier: AnyPredictor,
     evidence: Evidence,
@@ -250,6 +261,7 @@ def calibrate(
         leaf=monotone_map(p.max(axis=1), leaf_ok, w),
         level1=monotone_map(classes.max(axis=1), class_ok, w),
         unit=unit_map,
+        runners_up=_runners_up(p, evidence.right, w),
         auto_at=auto_at,
         suggest_at=min(max(suggest_at, LEAST_SUGGESTED), auto_at),
         fitted_on=f"{len(w)} 条未参与训练的文本（{fitted_on}）",

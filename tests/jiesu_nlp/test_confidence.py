@@ -53,6 +53,22 @@ def test_the_default_never_decides_alone():
 
 def test_a_bundle_brings_every_field_back():
     calibration = Calibration(
-        leaf=MAP, level1=MAP, unit=MAP, auto_at=0.8, suggest_at=0.3, fitted_on="校准工单 10 件"
+        leaf=MAP,
+        level1=MAP,
+        unit=MAP,
+        runners_up=0.7,
+        auto_at=0.8,
+        suggest_at=0.3,
+        fitted_on="校准工单 10 件",
     )
     assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=5), st.floats(0, 1))
+def test_confidences_of_the_leaves_are_at_most_one_together_and_in_order(weights, mass):
+    weights.sort(reverse=True)
+    probabilities = [mass * w / sum(weights) for w in weights]
+    confidences = Calibration(leaf=MAP, runners_up=0.8).leaves(probabilities)
+    assert confidences[0] == MAP(probabilities[0])
+    assert sum(confidences) <= 1 + 1e-9
+    assert list(confidences) == sorted(confidences, reverse=True)
