@@ -342,7 +342,8 @@ class Resolver:
                 rows,
             )
         namesake = next((z for z in towns if _is_named_after(gazetteer.town_of(z), name)), None)
-        if namesake is not None and all(gazetteer.kinds[r] in (_AREA, _STATION) for r in rows):
+        kinds = {gazetteer.kinds[r] for r in rows}
+        if namesake is not None and kinds <= {_TOWN, _AREA, _STATION}:
             return (
                 Place(
                     name=name,
@@ -428,7 +429,9 @@ class Resolver:
 
 def _is_named_after(town: str | None, name: str) -> bool:
     """Say whether a town bears a name: 鲁谷 → 鲁谷街道, but 天通苑 is neither 天通苑北 nor 南."""
-    return town is not None and town.startswith(name) and town[len(name) :] in _TOWN_SUFFIXES
+    if town is None or not town.startswith(name):
+        return False
+    return town == name or town[len(name) :] in _TOWN_SUFFIXES
 
 
 def in_span(mentions: Iterable[Mention], span: Span) -> list[Mention]:
