@@ -168,6 +168,7 @@ def main() -> None:
         process, first_start = start(environment, port)
         start_cpu = cpu_seconds(process.pid)
         asyncio.run(load(port, key, 50, 3, process.pid))  # Warm up.
+        busy = os.getloadavg()[0]
         before = cpu_seconds(process.pid)
         figures = asyncio.run(load(port, key, options.rate, options.seconds, process.pid))
         spent = cpu_seconds(process.pid) - before
@@ -179,7 +180,8 @@ def main() -> None:
         process.wait(30)
         figures |= {"start_s": round(first_start, 2), "restart_s": round(again, 2)}
         figures |= {"start_cpu_s": round(start_cpu, 2)}
-        figures |= {"load_average": os.getloadavg()[0], "cores": os.cpu_count()}
+        figures |= {"load_before": busy, "load_after": os.getloadavg()[0]}
+        figures |= {"cores": os.cpu_count()}
         print(json.dumps(figures, ensure_ascii=False, indent=1))
 
 

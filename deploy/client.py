@@ -1,6 +1,7 @@
-"""Example of an order system's client: a suggestion, then the decision, safe to repeat.
+"""Example of an order system's client, safe to repeat and to interrupt.
 
     JIESU_KEY=jk_… python deploy/client.py "方庄芳古园一区门口路灯坏了半个月没人修"
+    JIESU_KEY=jk_… python deploy/client.py pull 游标文件          # 新的派单建议与处理结果，一行一个 JSON
 
 Uses the standard library only.
 """
@@ -14,22 +15,20 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from pathlib import Path
 from typing import Any
 
 BASE = os.environ.get("JIESU_URL", "http://127.0.0.1:8000")
 
 
-def call(path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
-    """Post with one idempotency key; repeat while the service is away or busy."""
-    request = urllib.request.Request(
-        BASE + path,
-        json.dumps(body).encode(),
-        {
-            "Authorization": f"Bearer {os.environ['JIESU_KEY']}",
-            "Content-Type": "application/json",
-            "Idempotency-Key": key,
-        },
-    )
+def call(path: str, body: dict[str, Any] | None = None, key: str = "") -> dict[str, Any]:
+    """Get, or post with one idempotency key; repeat while the service is away or busy."""
+    headers = {"Authorization": f"Bearer {os.environ['JIESU_KEY']}"}
+    data = None
+    if body is not None:
+        data = json.dumps(body).encode()
+        headers |= {"Content-Type": "application/json", "Idempotency-Key": key}
+    request = urllib.request.Request(BASE + path, data, headers)
     for attempt in range(8):
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
@@ -45,14 +44,44 @@ def call(path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
     raise SystemExit("服务连不上，请稍后再试")
 
 
-def main() -> None:
+def suggest(text: str) -> None:
     """Ask for a suggestion and accept its first demand."""
-    ticket = {"id": "示例-1", "text": sys.argv[1]}
+    ticket = {"id": "示例-1", "text": text}
     suggestion = call("/v1/suggestions", ticket, key=f"ticket-{uuid.uuid4()}")
     demand = suggestion["demands"][0]
     print(" › ".join(demand["categories"][0]["path"]), "→", demand["unit"]["name"])  # noqa: T201
     decision = {"suggestion_id": suggestion["suggestion_id"], "demand": 0, "kind": "accepted"}
     print(call("/v1/decisions", decision, key=f"decision-{suggestion['suggestion_id']}-0"))  # noqa: T201
+
+
+def pull(file: Path) -> None:
+    """Print what is new since the cursor in the file, and move the cursor on.
+
+    The cursor is kept only after a page was dealt with: after a crash the page comes again, so who
+    takes it in must pass over ids that he has.
+    """
+    cursor = file.read_text().strip() if file.exists() else "0"
+    more = True
+    while more:
+        page = call(f"/v1/events?after={cursor}")
+        for event in page["events"]:
+            print(json.dumps(event, ensure_ascii=False))  # noqa: T201
+        sys.stdout.flush()
+        cursor, more = page["next"], page["more"]
+        temporary = file.with_name(f".{file.name}.tmp")
+        temporary.write_text(cursor)
+        temporary.replace(file)
+
+
+def main() -> None:
+    """Run one of the two examples."""
+    match sys.argv[1:]:
+        case ["pull", file]:
+            pull(Path(file))
+        case [text]:
+            suggest(text)
+        case _:
+            raise SystemExit(__doc__)
 
 
 if __name__ == "__main__":

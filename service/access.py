@@ -91,6 +91,7 @@ class Access:
         self._accounts: dict[str, _Account] = {}
         self._keys: dict[str, _Key] = {}
         self._sessions: dict[str, _Session] = {}
+        # Held from the store to memory, so that a refresh does not undo what came after its look.
         self._lock = threading.Lock()
         self._fresh_at = 0.0
 
@@ -98,6 +99,10 @@ class Access:
         """Read everything again if it is old; an unreachable store leaves it as it is."""
         if not force and time.monotonic() - self._fresh_at < _REFRESH_SECONDS:
             return
+        with self._lock:
+            self._read()
+
+    def _read(self) -> None:
         try:
             with self.engine.connect() as c:
                 accounts = {
@@ -115,9 +120,8 @@ class Access:
         except (SQLAlchemyError, OSError):
             self._fresh_at = time.monotonic()
             return
-        with self._lock:
-            self._accounts, self._keys, self._sessions = accounts, keys, sessions
-            self._fresh_at = time.monotonic()
+        self._accounts, self._keys, self._sessions = accounts, keys, sessions
+        self._fresh_at = time.monotonic()
 
     # Keys.
 
@@ -244,18 +248,18 @@ class Access:
             return None
         token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
         expires_at = stamp(datetime.now(UTC) + timedelta(hours=self.session_hours))
-        with self.engine.begin() as c:
-            c.execute(delete(session).where(session.c.expires_at <= stamp()))
-            c.execute(
-                insert(session).values(
-                    id=_cookie_digest(token),
-                    account=name,
-                    csrf=csrf,
-                    created_at=stamp(),
-                    expires_at=expires_at,
-                )
-            )
         with self._lock:
+            with self.engine.begin() as c:
+                c.execute(delete(session).where(session.c.expires_at <= stamp()))
+                c.execute(
+                    insert(session).values(
+                        id=_cookie_digest(token),
+                        account=name,
+                        csrf=csrf,
+                        created_at=stamp(),
+                        expires_at=expires_at,
+                    )
+                )
             self._sessions[_cookie_digest(token)] = _Session(name, csrf, expires_at)
         return token, Principal(name, known.role, csrf)
 
@@ -273,8 +277,8 @@ class Access:
         """Close a session."""
         with self._lock:
             self._sessions.pop(_cookie_digest(token), None)
-        with self.engine.begin() as c:
-            c.execute(delete(session).where(session.c.id == _cookie_digest(token)))
+            with self.engine.begin() as c:
+                c.execute(delete(session).where(session.c.id == _cookie_digest(token)))
 
 
 def _cookie_digest(token: str) -> str:

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import decisions, health, knowledge, models, suggestions
+from service.api import decisions, events, health, knowledge, models, suggestions
 from service.api.schemas import suggestion_schemas
 from service.console import pages
 from service.core import Service
@@ -52,6 +52,7 @@ def create_app(service: Service) -> FastAPI:
     for router in (
         suggestions.router,
         decisions.router,
+        events.router,
         knowledge.router,
         models.router,
         health.router,

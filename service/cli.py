@@ -76,6 +76,23 @@ def _engine() -> Engine:
     return engine
 
 
+def _audit(engine: Engine, action: str, detail: str) -> None:
+    """Write who did what on the command line into the audit log."""
+    import getpass
+
+    from sqlalchemy import insert
+
+    from service.store.tables import audit, new_id, stamp
+
+    try:
+        who = getpass.getuser()
+    except (KeyError, OSError):
+        who = "?"
+    row = {"id": new_id(), "created_at": stamp(), "actor": f"cli:{who}", "action": action}
+    with engine.begin() as c:
+        c.execute(insert(audit).values(**row, detail=detail, peer=None))
+
+
 def _access() -> Access:
     engine = _engine()
     from service.access import Access
@@ -104,6 +121,7 @@ def add_user(
     access = _access()
     secret, shown = _password(password)
     access.add_account(name, _role(role), secret)
+    _audit(access.engine, "user-add", f"{name}（{_role(role).label}）")
     out.print(f"[green]已新增[/] {name}（{_role(role).label}）")
     _show(shown)
 
@@ -119,6 +137,7 @@ def reset_password(
     access = _access()
     secret, shown = _password(password)
     access.change_account(name, password=secret)
+    _audit(access.engine, "user-password", name)
     out.print(f"[green]已重设[/] {name} 的口令")
     _show(shown)
 
@@ -145,21 +164,27 @@ def change_role(
     role: Annotated[str, typer.Argument(help="operator、engineer 或 admin。")],
 ) -> None:
     """Change an account's role."""
-    _access().change_account(name, role=_role(role))
+    access = _access()
+    access.change_account(name, role=_role(role))
+    _audit(access.engine, "user-role", f"{name}（{_role(role).label}）")
     out.print(f"[green]已改为[/] {_role(role).label}：{name}")
 
 
 @_users.command("disable", help="停用用户；登录随即失效。")
 def disable(name: Annotated[str, typer.Argument(help="用户名。")]) -> None:
     """Close an account."""
-    _access().change_account(name, active=False)
+    access = _access()
+    access.change_account(name, active=False)
+    _audit(access.engine, "user-disable", name)
     out.print(f"[green]已停用[/] {name}")
 
 
 @_users.command("enable", help="重新启用用户。")
 def enable(name: Annotated[str, typer.Argument(help="用户名。")]) -> None:
     """Open an account again."""
-    _access().change_account(name, active=True)
+    access = _access()
+    access.change_account(name, active=True)
+    _audit(access.engine, "user-enable", name)
     out.print(f"[green]已启用[/] {name}")
 
 
@@ -178,7 +203,9 @@ def add_key(
     name: Annotated[str, typer.Argument(help="给谁用，如 工单系统。")], role: _RoleName = "operator"
 ) -> None:
     """Make a key."""
-    key = _access().add_key(name, _role(role))
+    access = _access()
+    key = access.add_key(name, _role(role))
+    _audit(access.engine, "key-add", f"{name}（{_role(role).label}）")
     note("密钥只显示这一次，请立即保存：")
     out.print(key, soft_wrap=True)
 
@@ -200,7 +227,9 @@ def revoke_key(
     identity: Annotated[str, typer.Argument(help="编号（jiesu key list 第一列）。")],
 ) -> None:
     """End a key."""
-    _access().revoke_key(identity)
+    access = _access()
+    access.revoke_key(identity)
+    _audit(access.engine, "key-revoke", identity)
     out.print(f"[green]已吊销[/] {identity}")
 
 
@@ -222,6 +251,7 @@ def export_records(
     rows = list(labelled(engine, since=since))
     data = to_parquet(iter(rows)) if target.suffix == ".parquet" else b"".join(to_csv(iter(rows)))
     replace_file(target, data)
+    _audit(engine, "export", f"{target.name} since={since or ''}")
     out.print(f"[green]已导出[/] {len(rows)} 条 → {target}")
 
 
@@ -242,6 +272,7 @@ def purge_records(
     if not yes:
         typer.confirm(f"删除 {before[:10]} 以前的记录，无法恢复。继续吗？", abort=True)
     gone = purge(engine, before, with_decisions=decided)
+    _audit(engine, "purge", f"before={before[:10]} with_decisions={decided}")
     names = {
         "suggestion": "派单建议",
         "decision": "处理结果",

@@ -17,13 +17,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jiesu_nlp.bundle import Registry
 from jiesu_nlp.errors import UsageError
-from jiesu_nlp.home import models_dir
 from jiesu_nlp.suggestion import Suggestion
 from jiesu_nlp.ticket import Ticket
 from service.access import Access, Principal
@@ -38,6 +37,7 @@ from service.store.queries import Brief, brief_of, read_brief
 from service.store.spool import Spool
 from service.store.tables import new_id, stamp
 from service.store.writer import Outcome, Writer
+from service.webhook import Webhook
 
 _log = logging.getLogger("jiesu.service")
 _NAMESPACE = uuid.UUID("6f0b2a52-6a5e-4f7e-9d0c-3d8a4f1c7b10")
@@ -63,7 +63,7 @@ class Verdict:
 
 
 class Service:
-    """One instance: settings, store, writer, access, models; made by :func:`open_service`."""
+    """One instance: settings, store, writer, access, models; made by :func:`service.run.run`."""
 
     def __init__(self, settings: Settings, models: ModelHost) -> None:
         self.settings = settings
@@ -72,9 +72,16 @@ class Service:
         self._lock = _own(settings)
         self.writer = Writer(self.engine, Spool(settings.data / "spool"))
         self.access = Access(self.engine, session_hours=settings.session_hours)
+        self.webhook = None
+        if settings.webhook_url:
+            self.webhook = Webhook(
+                self.engine, settings.webhook_url, settings.webhook_secret, settings.data
+            )
         self.metrics = Metrics()
         self.buckets = Buckets(settings.rate)
+        # By client and name against guessing, by client against the work of hashing.
         self.log_ins = Buckets(rate=5 / 60, burst=8)
+        self.log_ins_of_client = Buckets(rate=1, burst=30)
         self.in_flight = 0
         self.faults: list[str] = []
         self._workers = ThreadPoolExecutor(2, thread_name_prefix="suggest")
@@ -95,8 +102,11 @@ class Service:
             _log.warning("store away at start: %s", type(fault).__name__)
         self.access.refresh(force=True)
         self.writer.start()
-        for work in (self._follow, self._shadow):
-            thread = threading.Thread(target=work, name=work.__name__, daemon=True)
+        works = [self._follow, self._shadow]
+        if self.webhook is not None:
+            works.append(partial(self.webhook.run, self._stopping))
+        for work in works:
+            thread = threading.Thread(target=work, daemon=True)
             thread.start()
             self._threads.append(thread)
 
@@ -223,10 +233,10 @@ class Service:
         if brief.demands and verdict.demand >= len(brief.demands):
             raise Problem(422, "invalid", f"这件工单只有 {len(brief.demands)} 个诉求")
         values = self._decision_row(verdict, brief, who, key)
-        future = self.writer.submit("decision", values, unless_decided=verdict.unless_decided)
         try:
+            future = self.writer.submit("decision", values, unless_decided=verdict.unless_decided)
             outcome = await asyncio.wait_for(asyncio.wrap_future(future), timeout=30)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, queue.Full):
             raise Problem(
                 503, "not-stored", "处理结果没有存下来，请用同一个幂等键重试", retry_after=2
             ) from None
@@ -337,17 +347,10 @@ class Service:
             time.sleep(0.001)
 
 
-def open_service(settings: Settings) -> Service:
-    """Load the active model and open the store."""
-    models = ModelHost(Registry(models_dir()))
-    models.load()
-    return Service(settings, models)
-
-
 def _own(settings: Settings) -> IO[str]:
     """Make sure that no other instance uses the data folder."""
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (settings.data / "lock").open("w")
     except OSError as fault:
         raise UsageError(f"数据文件夹不可写：{settings.data}（{fault.strerror}）") from None

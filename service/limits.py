@@ -15,8 +15,12 @@ _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# A chart styles itself; as an image it can run nothing.
-_CHART_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+# A report is one file that styles itself. Sandboxed it can run nothing and belongs to no site, so that
+# not even a foreign file put in its place could do harm.
+_REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "frame-ancestors 'none'"
+)
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -104,10 +108,11 @@ class Guard:
             await self._refuse(scope, send)
 
     def _headers(self, path: str) -> list[tuple[bytes, bytes]]:
-        policy = _CHART_POLICY if path.startswith("/charts/") else _PAGE_POLICY
+        policy = _REPORT_POLICY if path.startswith("/reports/") else _PAGE_POLICY
         headers = [*_HEADERS, (b"content-security-policy", policy.encode())]
-        if not path.startswith("/static/"):
-            headers.append((b"cache-control", b"no-store"))
+        # Scripts are asked for anew: after an upgrade, old ones must not meet new pages.
+        caching = b"no-cache" if path.startswith("/static/") else b"no-store"
+        headers.append((b"cache-control", caching))
         if self.secure:
             headers.append((b"strict-transport-security", b"max-age=31536000"))
         return headers

@@ -36,6 +36,9 @@ class Metrics:
         )
         self.spooled = Gauge("jiesu_spooled", "Records ever spooled", registry=self.registry)
         self.lost = Gauge("jiesu_lost", "Suggestions not recorded", registry=self.registry)
+        self.webhook_failures = Gauge(
+            "jiesu_webhook_failures", "Deliveries to try again", registry=self.registry
+        )
         self.shadow_skipped = Counter(
             "jiesu_shadow_skipped", "Shadow answers skipped", registry=self.registry
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import Any
 
 from jiesu_nlp.bundle import Bundle, Registry, open_bundle
 from jiesu_nlp.dispatcher import DEFAULT_BUNDLE, Dispatcher
-from jiesu_nlp.errors import BundleError
+from jiesu_nlp.errors import BundleError, UsageError
+from jiesu_nlp.files import replace_file
 from jiesu_nlp.knowledge import SAYS_FILE
 
 _WARM_UP = (
@@ -60,11 +62,18 @@ def load_model(name: str, bundle: Bundle) -> LoadedModel:
 
 
 class ModelHost:
-    """Holds the active model and the shadow; readers take a reference and keep it for a request."""
+    """Holds the active model and the shadow; readers take a reference and keep it for a request.
+
+    Which is the shadow stands in ``shadow.json`` beside the registry's pointer, so that it outlives
+    a restart and holds for every instance of the folder.
+    """
+
+    SHADOW_POINTER = "shadow.json"
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.shadow: LoadedModel | None = None
+        self._refused_shadow: str | None = None
         self._active: LoadedModel | None = None
         self._switching = threading.Lock()
 
@@ -127,25 +136,60 @@ class ModelHost:
             If it is missing or bad.
         """
         with self._switching:
-            if name is None:
-                self.shadow = None
-                return
-            self.shadow = load_model(name, open_bundle(self.registry.path(name)))
+            model = None
+            if name is not None:
+                model = load_model(name, open_bundle(self.registry.path(name)))
+            pointer = self.registry.directory / self.SHADOW_POINTER
+            try:
+                replace_file(pointer, json.dumps({"shadow": name}, ensure_ascii=False).encode())
+            except UsageError as fault:
+                raise BundleError(str(fault)) from None
+            self.shadow = model
+            self._refused_shadow = None
 
     def follow(self) -> str | None:
-        """Take over a switch made elsewhere (``jiesu model use``, another instance).
+        """Take over what was switched elsewhere (``jiesu model use``, another instance, last run).
 
-        Returns the message of a bundle that was refused.
+        Returns what was refused and why.
         """
+        faults = []
+        for take_over in (self._follow_active, self._follow_shadow):
+            try:
+                take_over()
+            except BundleError as fault:
+                faults.append(str(fault))
+        return "；".join(faults) or None
+
+    def _follow_active(self) -> None:
+        name = self.registry.active()
+        if name is None or name == self.active.name:
+            return
+        with self._switching:
+            self._active = load_model(name, open_bundle(self.registry.path(name)))
+
+    def _follow_shadow(self) -> None:
+        name = self._wanted_shadow()
+        if name == (self.shadow.name if self.shadow else None):
+            return
+        if name is not None and name == self._refused_shadow:
+            return
+        # Tried once: a bad candidate must not be loaded again every few seconds.
+        self._refused_shadow = name
+        with self._switching:
+            self.shadow = load_model(name, open_bundle(self.registry.path(name))) if name else None
+        self._refused_shadow = None
+
+    def _wanted_shadow(self) -> str | None:
+        pointer = self.registry.directory / self.SHADOW_POINTER
         try:
-            name = self.registry.active()
-            if name is None or name == self.active.name:
-                return None
-            with self._switching:
-                self._active = load_model(name, open_bundle(self.registry.path(name)))
-        except BundleError as fault:
-            return str(fault)
-        return None
+            name = json.loads(pointer.read_bytes())["shadow"]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BundleError(
+                f"影子设定损坏：{pointer}；在“模型”页重新设定，或删除该文件"
+            ) from None
+        return None if name is None else str(name)
 
     def listing(self) -> list[dict[str, Any]]:
         """Return all bundles with what a person wants to know of them."""

@@ -7,19 +7,19 @@ import os
 import secrets
 import socket
 import tempfile
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import uvicorn
-
+from jiesu_nlp.bundle import Registry
 from jiesu_nlp.cli.console import note, out
 from jiesu_nlp.errors import UsageError
-from service.access import Role
-from service.app import create_app
-from service.core import Service, open_service
-from service.passwords import new_password
+from jiesu_nlp.home import models_dir
+from service.models import ModelHost
 from service.settings import Settings, database_url, read_settings
-from service.store.engine import migrate
+
+if TYPE_CHECKING:
+    from service.core import Service
 
 _DRAIN_SECONDS = 15
 
@@ -34,13 +34,26 @@ def run(*, demo: bool, host: str, port: int) -> None:
         tempfile.TemporaryDirectory(prefix="jiesu-demo-") as folder,
     ):
         settings = _demo_settings(Path(folder)) if demo else read_settings()
-        service = open_service(settings)
+        models = ModelHost(Registry(models_dir()))
+        with ThreadPoolExecutor(1) as pool:
+            loading = pool.submit(models.load)
+            # The web's modules take about as long as the model, and much of either waits for the disk.
+            import uvicorn  # noqa: PLC0415
+
+            from service.app import create_app  # noqa: PLC0415
+            from service.console.page import CHARTS, NO_CHARTS  # noqa: PLC0415
+            from service.core import Service  # noqa: PLC0415
+
+            loading.result()
+        service = Service(settings, models)
         if demo:
             _prepare_demo(service, host, port)
         else:
             note(
                 f"派单台 http://{host}:{port}/  存储 {_shown(service)}  模型 {service.models.active.name}"
             )
+        if not CHARTS.is_file():
+            note(NO_CHARTS)
         config = uvicorn.Config(
             create_app(service),
             log_level="warning",
@@ -83,16 +96,17 @@ def _demo_settings(folder: Path) -> Settings:
 
 
 def _prepare_demo(service: Service, host: str, port: int) -> None:
+    from service.access import Role  # noqa: PLC0415
     from service.demo_tickets import DEMO_TICKETS  # noqa: PLC0415
     from service.intake import store_tickets  # noqa: PLC0415
+    from service.passwords import new_password  # noqa: PLC0415
+    from service.store.engine import migrate  # noqa: PLC0415
 
     migrate(service.engine)
     password = new_password()
     service.access.add_account("demo", Role.ADMIN, password)
     key = service.access.add_key("demo", Role.ENGINEER)
-    store_tickets(
-        service.engine, replace(service.settings), service.models.active.dispatcher, DEMO_TICKETS
-    )
+    store_tickets(service.engine, service.settings, service.models.active.dispatcher, DEMO_TICKETS)
     shown = "127.0.0.1" if host == "0.0.0.0" else host
     out.print(f"派单台   [bold]http://{shown}:{port}/[/]")
     out.print(f"用户     [bold]demo[/]   一次性口令 [bold]{password}[/]")

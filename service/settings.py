@@ -14,7 +14,7 @@ _LEAST_SECRET = 32
 _PLACEHOLDER = re.compile(
     r"change.?this|change.?me|secret.?key|example|placeholder|(.)\1{15,}", re.I
 )
-_MAKE_SECRET = "export JIESU_SECRET=$(openssl rand -hex 32)"
+_MAKE_SECRET = "$(openssl rand -hex 32)"
 MIB = 1024 * 1024
 
 
@@ -34,6 +34,8 @@ class Settings:
         Requests per second and key; bursts may be twice as many.
     most_in_flight
         Requests for suggestions under way before new ones are answered with 503.
+    webhook_url, webhook_secret
+        Where events are pushed to, if anywhere, and the key of their signatures.
     """
 
     data: Path
@@ -44,6 +46,8 @@ class Settings:
     body_limit: int = 4 * MIB
     most_in_flight: int = 64
     session_hours: float = 10.0
+    webhook_url: str | None = None
+    webhook_secret: str = ""
     demo: bool = False
 
 
@@ -77,31 +81,35 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         data=data,
         database_url=database_url(data, env),
-        secret=_secret(env),
+        secret=_secret(env, "JIESU_SECRET"),
         secure_cookies=env.get("JIESU_COOKIE_SECURE", "1") != "0",
         rate=_number(env, "JIESU_RATE", 300.0),
         body_limit=int(_number(env, "JIESU_BODY_LIMIT_MIB", 4.0) * MIB),
         most_in_flight=int(_number(env, "JIESU_MOST_IN_FLIGHT", 64.0)),
         session_hours=_number(env, "JIESU_SESSION_HOURS", 10.0),
+        webhook_url=env.get("JIESU_WEBHOOK_URL") or None,
+        webhook_secret=_secret(env, "JIESU_WEBHOOK_SECRET") if env.get("JIESU_WEBHOOK_URL") else "",
     )
 
 
-def _secret(env: Mapping[str, str]) -> str:
-    secret = env.get("JIESU_SECRET", "")
-    file = env.get("JIESU_SECRET_FILE")
+def _secret(env: Mapping[str, str], name: str) -> str:
+    """Read a secret from its variable, or from the file that ``<name>_FILE`` names."""
+    secret = env.get(name, "")
+    file = env.get(f"{name}_FILE")
     if file and not secret:
         try:
             secret = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as fault:
-            raise UsageError(f"读不到密钥文件 {file}（JIESU_SECRET_FILE）：{fault}") from None
+            raise UsageError(f"读不到密钥文件 {file}（{name}_FILE）：{fault}") from None
     if not secret:
         raise UsageError(
-            f"没有设置密钥 JIESU_SECRET。处理办法：{_MAKE_SECRET}（妥善保存，各实例相同）；"
+            f"没有设置密钥 {name}。处理办法：export {name}={_MAKE_SECRET}（妥善保存，各实例相同）；"
             "只想试用请运行 jiesu serve --demo"
         )
     if len(secret) < _LEAST_SECRET or _PLACEHOLDER.search(secret):
         raise UsageError(
-            f"密钥 JIESU_SECRET 太短或是示例值（至少 {_LEAST_SECRET} 个字符）。处理办法：{_MAKE_SECRET}"
+            f"密钥 {name} 太短或是示例值（至少 {_LEAST_SECRET} 个字符）。"
+            f"处理办法：export {name}={_MAKE_SECRET}"
         )
     return secret
 

@@ -30,6 +30,7 @@ _PORTION = 20_000
 class Recipe:
     """Hyper-parameters of the default model; see ``docs/experiments.md`` for how they were found."""
 
+    min_texts: int = 3
     rank: int = 256
     epochs: int = 2
     batch: int = 512
@@ -234,7 +235,9 @@ def fit(
         Called with the share done.
     """
     leaves = len(class_of) + 1
-    vocabulary: Vocabulary = build_vocabulary(texts, leaf_of, leaves, by_text=recipe.weigh_by_text)
+    vocabulary: Vocabulary = build_vocabulary(
+        texts, leaf_of, leaves, min_texts=recipe.min_texts, by_text=recipe.weigh_by_text
+    )
     rows = text_rows(vocabulary, texts)
     if weights is not None:
         weights = (weights / weights.mean()).astype(np.float32)

@@ -180,7 +180,8 @@ class MentionFinder:
                     and self._gazetteer.kinds[rows[0]] in _TAILS
                     and _BOUND.search(text, max(0, start - 2), start) is None
                 )
-                if unbound and weak:
+                # 合同|时村: two characters in the middle of other words are no name.
+                if unbound and (weak or end - start == 2):
                     continue
                 weak = weak or unbound
                 if end - start == 2 and _ROAD_HEAD.match(text, end) is not None:

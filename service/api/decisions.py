@@ -1,4 +1,4 @@
-"""``/v1/decisions``: record what operators decided; pull and export it. ``/v1/tickets``: the queue."""
+"""``/v1/decisions``: record what operators decided, list and export it. ``/v1/tickets``: the queue."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def _verdict(body: DecisionBody, service: Service) -> Verdict:
 
 @router.get(
     "/decisions",
-    summary="拉取处理结果（json），或导出为训练数据（csv、parquet）",
-    description="json：按时间先后，用上一页最后一条的 id 作 after 继续拉取。"
+    summary="翻阅处理结果（json），或导出为训练数据（csv、parquet）",
+    description="json：按时间先后，用上一页最后一条的 id 作 after 往后翻；要不漏地跟进，用 /v1/events。"
     "csv 与 parquet 即 jiesu train 读取的列：text、code、unit、created_at、weight、source；需要工程师权限。",
 )
 def decisions(
@@ -111,15 +111,15 @@ def decisions(
     if not who.role.covers(Role.ENGINEER):
         raise Problem(403, "forbidden", "导出需要工程师权限")
     service.audit(who.actor, "export", f"{form} since={since or ''}", peer_of(request))
-    rows_ = labelled(service.engine, since=since)
+    labels = labelled(service.engine, since=since)
     name = f'attachment; filename="decisions.{form}"'
     headers = {"Content-Disposition": name}
     if form == "parquet":
         return Response(
-            to_parquet(rows_), media_type="application/vnd.apache.parquet", headers=headers
+            to_parquet(labels), media_type="application/vnd.apache.parquet", headers=headers
         )
     return StreamingResponse(
-        _first(to_csv(rows_)), media_type="text/csv; charset=utf-8", headers=headers
+        _first(to_csv(labels)), media_type="text/csv; charset=utf-8", headers=headers
     )
 
 

@@ -36,4 +36,6 @@ async def metrics(service: AService) -> Response:
     m.away.set(1 if writer.is_away else 0)
     m.spooled.set(writer.spooled)
     m.lost.set(writer.lost)
+    if service.webhook is not None:
+        m.webhook_failures.set(service.webhook.failures)
     return Response(m.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

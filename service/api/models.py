@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
@@ -12,7 +12,7 @@ from jiesu_nlp.errors import BundleError
 from service.api.deps import Admin, AService, Engineer, peer_of
 from service.api.schemas import ModelBody, ShadowBody
 from service.problems import Problem
-from service.store.quality import read_quality
+from service.store.quality import read_hot, read_quality, read_trend
 from service.store.queries import read_audit, read_shadow
 
 router = APIRouter(prefix="/v1", tags=["模型与质量"])
@@ -83,6 +83,32 @@ def quality(
 ) -> dict[str, Any]:
     """Return the figures of the quality board."""
     return asdict(read_quality(service.engine, days))
+
+
+@router.get("/quality/trend", summary="采纳、改派与退回随时间的变化，按大类、单位、区或模型")
+def trend(
+    service: AService,
+    who: Engineer,
+    by: Annotated[
+        Literal["class", "unit", "district", "model"],
+        Query(description="class 大类；unit 建议的承办单位；district 区；model 模型"),
+    ] = "class",
+    days: Annotated[int, Query(ge=1, le=366)] = 90,
+) -> dict[str, Any]:
+    """Return the rates of the most frequent ones by day or week."""
+    return read_trend(service.engine, by, days)
+
+
+@router.get("/quality/hot", summary="高频与显著上升的事项，按区或街镇（近 7 天对此前三周）")
+def hot(
+    service: AService,
+    who: Engineer,
+    place: Annotated[
+        Literal["district", "town"], Query(description="district 按区；town 按街镇")
+    ] = "district",
+) -> dict[str, Any]:
+    """Return what citizens call about most."""
+    return {"hot": read_hot(service.engine, place)}
 
 
 @router.get("/audit", summary="审计记录")

@@ -45,7 +45,7 @@ def open_engine(url: str) -> Engine:
         raise UsageError(f"不支持的数据库：{backend}；可用 sqlite 与 postgresql")
     if parsed.database:
         try:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as fault:
             raise UsageError(f"无法建立数据文件夹：{fault}") from None
     engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})

@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, and_, delete, select
 
-from service.store.tables import audit, decision, session, shadow, suggestion
+from service.store.tables import audit, decision, feed, session, shadow, suggestion
 
 COLUMNS = ("text", "code", "unit", "created_at", "weight", "source")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -77,7 +77,7 @@ def to_csv(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow([_harmless(row[c]) for c in COLUMNS])
+        writer.writerow([harmless(row[c]) for c in COLUMNS])
         if buffer.tell() > 65536:
             yield buffer.getvalue().encode()
             buffer.seek(0)
@@ -85,7 +85,8 @@ def to_csv(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
     yield buffer.getvalue().encode()
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
+    """Put an apostrophe before what a spreadsheet would take for a formula."""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
     return value
@@ -119,16 +120,16 @@ def purge(engine: Engine, before: str, *, with_decisions: bool = False) -> dict[
     with engine.begin() as c:
         old = select(suggestion.c.id).where(suggestion.c.created_at < before)
         if with_decisions:
-            gone["decision"] = c.execute(
-                delete(decision).where(decision.c.suggestion_id.in_(old))
-            ).rowcount
+            judged = decision.c.suggestion_id.in_(old)
+            c.execute(delete(feed).where(feed.c.record.in_(select(decision.c.id).where(judged))))
+            gone["decision"] = c.execute(delete(decision).where(judged)).rowcount
             gone["audit"] = c.execute(delete(audit).where(audit.c.created_at < before)).rowcount
         gone["shadow"] = c.execute(delete(shadow).where(shadow.c.created_at < before)).rowcount
-        decided = select(decision.c.suggestion_id)
-        gone["suggestion"] = c.execute(
-            delete(suggestion)
-            .where(suggestion.c.created_at < before)
-            .where(suggestion.c.id.not_in(decided))
-        ).rowcount
+        ended = and_(
+            suggestion.c.created_at < before,
+            suggestion.c.id.not_in(select(decision.c.suggestion_id)),
+        )
+        c.execute(delete(feed).where(feed.c.record.in_(select(suggestion.c.id).where(ended))))
+        gone["suggestion"] = c.execute(delete(suggestion).where(ended)).rowcount
         c.execute(delete(session).where(session.c.expires_at < before))
     return gone

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, and_, case, exists, func, or_, select
+from sqlalchemy import Engine, Row, Select, Subquery, and_, case, exists, func, or_, select
 
 from service.store.tables import ago, audit, decision, shadow, suggestion
 
-_SUMMARY = [c for c in suggestion.c if c.name not in ("answer", "requester", "rules", "places")]
+SUMMARY = [c for c in suggestion.c if c.name not in ("answer", "requester", "rules", "places")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def read_ticket(engine: Engine, identity: str) -> dict[str, Any] | None:
             .order_by(decision.c.created_at)
         ).all()
     return {
-        **_summary(row),
+        **summary_of(row),
         "answer": json.loads(row.answer),
         "decisions": [decision_of(d) for d in decisions],
     }
@@ -106,7 +106,7 @@ def read_tickets(
         Id of the last ticket of the page before.
     """
     decided = exists(select(decision.c.id).where(decision.c.suggestion_id == suggestion.c.id))
-    query: Select[Any] = select(*_SUMMARY, decided.label("decided"))
+    query: Select[Any] = select(*SUMMARY, decided.label("decided"))
     if status in ("review", "open"):
         query = query.where(~decided)
     if status == "review":
@@ -130,7 +130,7 @@ def read_tickets(
         )
     query = query.order_by(suggestion.c.created_at.desc(), suggestion.c.id.desc()).limit(limit)
     with engine.connect() as c:
-        return [{**_summary(r), "decided": bool(r.decided)} for r in c.execute(query)]
+        return [{**summary_of(r), "decided": bool(r.decided)} for r in c.execute(query)]
 
 
 def read_alike(
@@ -157,7 +157,7 @@ def read_alike(
     with engine.connect() as c:
         rows = list(
             c.execute(
-                select(*_SUMMARY)
+                select(*SUMMARY)
                 .where(suggestion.c.created_at >= since, same_matter)
                 .order_by(suggestion.c.created_at.desc())
                 .limit(200)
@@ -166,7 +166,7 @@ def read_alike(
         callers: set[str] = set()
         if requester:
             own = c.execute(
-                select(*_SUMMARY)
+                select(*SUMMARY)
                 .where(suggestion.c.created_at >= since, suggestion.c.requester == requester)
                 .order_by(suggestion.c.created_at.desc())
                 .limit(20)
@@ -183,7 +183,7 @@ def read_alike(
             why = "同一来电人" + ("、同一事项" if row.code == code else "")
         elif town and row.town == town and share >= 0.35:
             why = "同一街镇、同一事项、表述相近"
-        item = {**_summary(row), "similarity": round(share, 3), "why": why}
+        item = {**summary_of(row), "similarity": round(share, 3), "why": why}
         (duplicates if why else similar).append(item)
     similar.sort(key=lambda r: -r["similarity"])
     return {"duplicates": duplicates[:8], "similar": similar[:8]}
@@ -201,7 +201,7 @@ def _overlap(a: frozenset[str], b: frozenset[str]) -> float:
 def read_decisions(
     engine: Engine, *, after: str | None = None, limit: int = 200
 ) -> list[dict[str, Any]]:
-    """Return decisions, oldest first, after the one of the given id: the pull endpoint."""
+    """Return decisions by time, oldest first, after the one of the given id."""
     query = select(decision)
     if after:
         at = select(decision.c.created_at).where(decision.c.id == after).scalar_subquery()
@@ -216,15 +216,24 @@ def read_decisions(
         return [decision_of(row) for row in c.execute(query)]
 
 
-def read_shadow(engine: Engine, days: int = 30) -> list[dict[str, Any]]:
-    """Return per shadow model: agreement with the active one, and accuracy of both where decided."""
-    judged = (
-        select(
-            decision.c.suggestion_id, decision.c.code, decision.c.unit, decision.c.suggested_code
-        )
-        .where(decision.c.demand == 0, decision.c.kind.in_(("accepted", "changed")))
-        .subquery()
+def last_decisions(since: str) -> Subquery:
+    """Return the last decision about each demand that was decided since."""
+    place = func.row_number().over(
+        partition_by=(decision.c.suggestion_id, decision.c.demand),
+        order_by=(decision.c.created_at.desc(), decision.c.id.desc()),
     )
+    ranked = select(decision, place.label("place")).where(decision.c.created_at >= since).subquery()
+    return select(ranked).where(ranked.c.place == 1).subquery()
+
+
+def read_shadow(engine: Engine, days: int = 30) -> list[dict[str, Any]]:
+    """Return per shadow model: agreement with the active one, and accuracy of both where decided.
+
+    ``only_shadow`` and ``only_active`` count the decided tickets where just one of them was right.
+    """
+    judged = last_decisions(ago(days))
+    mine = shadow.c.code == judged.c.code
+    theirs = judged.c.suggested_code == judged.c.code
     query = (
         select(
             shadow.c.model,
@@ -233,14 +242,24 @@ def read_shadow(engine: Engine, days: int = 30) -> list[dict[str, Any]]:
             func.sum(case((shadow.c.same_code, 1), else_=0)).label("same_code"),
             func.sum(case((shadow.c.same_unit, 1), else_=0)).label("same_unit"),
             func.count(judged.c.code).label("judged"),
-            func.sum(case((shadow.c.code == judged.c.code, 1), else_=0)).label("right"),
-            func.sum(case((judged.c.suggested_code == judged.c.code, 1), else_=0)).label(
-                "active_right"
-            ),
+            func.sum(case((mine, 1), else_=0)).label("right"),
+            func.sum(case((theirs, 1), else_=0)).label("active_right"),
+            func.sum(case((and_(mine, ~theirs), 1), else_=0)).label("only_shadow"),
+            func.sum(case((and_(theirs, ~mine), 1), else_=0)).label("only_active"),
         )
-        .select_from(shadow.outerjoin(judged, judged.c.suggestion_id == shadow.c.suggestion_id))
+        .select_from(
+            shadow.outerjoin(
+                judged,
+                and_(
+                    judged.c.suggestion_id == shadow.c.suggestion_id,
+                    judged.c.demand == 0,
+                    judged.c.kind != "returned",
+                ),
+            )
+        )
         .where(shadow.c.created_at >= ago(days))
         .group_by(shadow.c.model, shadow.c.active_model)
+        .order_by(shadow.c.model, shadow.c.active_model)
     )
     with engine.connect() as c:
         return [dict(r._mapping) for r in c.execute(query)]
@@ -258,6 +277,7 @@ def decision_of(row: Row[Any]) -> dict[str, Any]:
     return {k: v for k, v in row._mapping.items() if k != "digest"}
 
 
-def _summary(row: Row[Any]) -> dict[str, Any]:
+def summary_of(row: Row[Any]) -> dict[str, Any]:
+    """Return a suggestion as lists show it: without the whole answer and the requester."""
     hidden = ("answer", "requester", "rules", "places", "decided")
     return {k: v for k, v in row._mapping.items() if k not in hidden}

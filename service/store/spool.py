@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jiesu_nlp.errors import UsageError
+
 Record = tuple[str, Mapping[str, Any]]
 
 
@@ -88,6 +90,12 @@ def _append(path: Path, records: Sequence[Record]) -> None:
 
 def _read(path: Path) -> Iterator[Record]:
     with path.open(encoding="utf-8") as stream:
-        for line in stream:
-            row = json.loads(line)
-            yield row["table"], row["values"]
+        for number, line in enumerate(stream, start=1):
+            try:
+                row = json.loads(line)
+                record = row["table"], row["values"]
+            except (ValueError, KeyError, TypeError):
+                raise UsageError(
+                    f"暂存文件损坏：{path} 第 {number} 行；把这一行另存、从文件中删去，再启动服务"
+                ) from None
+            yield record

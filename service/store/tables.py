@@ -10,9 +10,20 @@ import time
 from datetime import datetime, timedelta, timezone
 from secrets import token_hex
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
-HEAD = "0001"
+HEAD = "0002"
 metadata = MetaData()
 BEIJING = timezone(timedelta(hours=8))
 
@@ -104,6 +115,23 @@ audit = Table(
     Column("detail", Text),
     Column("peer", Text),
     Index("audit_by_time", "created_at"),
+)
+
+# What became visible in which order, filled by triggers: the cursor of who follows along. Times will
+# not do, because a spooled record is stored long after it was made.
+feed = Table(
+    "feed",
+    metadata,
+    Column(
+        "seq",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    Column("kind", String(16), nullable=False),
+    Column("record", String(32), nullable=False),
+    # A number is never given again, not even after the newest rows were purged.
+    sqlite_autoincrement=True,
 )
 
 account = Table(

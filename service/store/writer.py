@@ -65,6 +65,7 @@ class Writer:
         self.spooled = 0
         self.lost = 0
         self._queue: queue.Queue[_Job | None] = queue.Queue(most_waiting)
+        self._most_handed_over = most_waiting * 9 // 10
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._away = bool(spool)
         self._probe_at = 0.0
@@ -91,8 +92,13 @@ class Writer:
         self._thread.join()
 
     def hand_over(self, table: str, values: dict[str, Any]) -> bool:
-        """Take a record without waiting; ``False`` if too many are waiting."""
+        """Take a record without waiting; ``False`` if too many are waiting.
+
+        The last part of the queue is kept for decisions.
+        """
         try:
+            if self._queue.qsize() >= self._most_handed_over:
+                raise queue.Full
             self._queue.put_nowait(_Job(table, values, False, None))
         except queue.Full:
             self.lost += 1
@@ -102,9 +108,15 @@ class Writer:
     def submit(
         self, table: str, values: dict[str, Any], *, unless_decided: bool = False
     ) -> Future[Outcome]:
-        """Take a record; the future tells when it is safe."""
+        """Take a record; the future tells when it is safe.
+
+        Raises
+        ------
+        queue.Full
+            If far too many are waiting.
+        """
         future: Future[Outcome] = Future()
-        self._queue.put(_Job(table, values, unless_decided, future), timeout=5)
+        self._queue.put_nowait(_Job(table, values, unless_decided, future))
         return future
 
     def _run(self) -> None:
@@ -255,6 +267,10 @@ class Writer:
                 if records:
                     _log.warning("replayed %d spooled records", len(records))
         except _AWAY:
+            return
+        except Exception:
+            # Whatever it is, decisions must go on being taken: they stay in the spool.
+            _log.exception("the spool cannot be written to the store")
             return
         self._in_spool.clear()
         self._away = False

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -15,9 +16,13 @@ from tests.service.postgres import free_port
 
 
 class Served:
-    """Starts, kills and restarts the service on one port and one data folder."""
+    """Starts, kills and restarts the service on one port and one data folder.
 
-    def __init__(self, folder: Path, models: Path) -> None:
+    ``code`` holds another copy of the package ``service`` to run.
+    """
+
+    def __init__(self, folder: Path, models: Path, code: Path | None = None) -> None:
+        self.code = code
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
@@ -34,6 +39,7 @@ class Served:
     def jiesu(self, *arguments: str, stdin: str | None = None) -> str:
         done = subprocess.run(
             [sys.executable, "-c", RUN, *arguments],
+            cwd=self.code,
             env=self.environment,
             input=stdin,
             text=True,
@@ -42,11 +48,13 @@ class Served:
         )
         return done.stdout
 
-    def start(self) -> float:
+    def start(self, arguments: Sequence[str] = ()) -> float:
         """Start and return the seconds until ``/readyz`` says so."""
+        arguments = arguments or ("serve", "--port", str(self.port))
         begun = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", RUN, "serve", "--port", str(self.port)],
+            [sys.executable, "-c", RUN, *arguments],
+            cwd=self.code,
             env=self.environment,
             stdout=self.log,
             stderr=self.log,

@@ -6,14 +6,17 @@ or request to another host fails the test.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from jiesu_nlp.bundle import Registry
+from service.console.page import CHARTS, NO_CHARTS
 from tests.service.conftest import PASSWORD
 from tests.service.served import Served
 
@@ -53,6 +56,7 @@ def served(models_folder, tmp_path_factory):
         (models / name).symlink_to(models_folder / name)
     Registry(models).use("quick")
     one = Served(folder / "data", models)
+    one.models = models
     for name, role in (("li", "operator"), ("wang", "operator"), ("gong", "admin")):
         one.jiesu(
             "user", "add", name, "--role", role, "--password-stdin", "-", stdin=PASSWORD + "\n"
@@ -74,6 +78,7 @@ class Desk:
         )
         self.page = self.context.new_page()
         self.faults: list[str] = []
+        self.requests: list[str] = []
         self.expected: tuple[str, ...] = ()
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda e: self.faults.append(str(e)))
@@ -92,6 +97,7 @@ class Desk:
             self.faults.append(message.text)
 
     def _request(self, request):
+        self.requests.append(urlsplit(request.url).path)
         if urlsplit(request.url).netloc != urlsplit(self.url).netloc:
             self.faults.append(f"request to {request.url}")
 
@@ -312,30 +318,28 @@ def test_nothing_is_cut_off(desk, size, tmp_path):
     assert (tmp_path / "dispatch.png").stat().st_size > 10_000
 
 
-def test_axe_finds_nothing_on_any_page(desk):
+def check_with_axe(one, where):
     axe_module = pytest.importorskip("axe_playwright_python.sync_playwright")
-    axe = axe_module.Axe()
+    # The policy forbids inline scripts; the tool is put in by the test, not by the page.
+    results = axe_module.Axe().run(one.page, options={"resultTypes": ["violations"]})
+    found = [
+        (v["id"], [n["html"][:120] for n in v["nodes"]][:3]) for v in results.response["violations"]
+    ]
+    assert found == [], f"{where}: {json.dumps(found, ensure_ascii=False, indent=1)}"
+
+
+def test_axe_finds_nothing_on_any_page(desk):
     one = desk("gong")
-
-    def check(where):
-        # The policy forbids inline scripts; the tool is put in by the test, not by the page.
-        results = axe.run(one.page, options={"resultTypes": ["violations"]})
-        found = [
-            (v["id"], [n["html"][:120] for n in v["nodes"]][:3])
-            for v in results.response["violations"]
-        ]
-        assert found == [], f"{where}: {json.dumps(found, ensure_ascii=False, indent=1)}"
-
     one.type(TWO + "楼道里全是煤气味")
-    check("dispatch")
+    check_with_axe(one, "dispatch")
     one.keys.press("Escape")
     one.keys.press("/")
     one.keys.insert_text("井盖")
     expect(one.page.locator("#picker-list li").first).to_be_visible()
-    check("picker")
+    check_with_axe(one, "picker")
     for page in ("/queue?status=all", "/catalogue?code=09-02-003", "/quality", "/models"):
         one.page.goto(one.url + page)
-        check(page)
+        check_with_axe(one, page)
 
 
 def test_the_engineer_switches_and_goes_back(desk):
@@ -348,3 +352,116 @@ def test_the_engineer_switches_and_goes_back(desk):
     with one.page.expect_navigation():
         one.page.locator("#rollback").click()
     expect(one.page.locator("tr:has(b:text-is('quick'))")).to_contain_text("启用中")
+
+
+def decide_some(served):
+    """Six decided tickets: enough for every chart."""
+    import httpx
+
+    headers = {"Authorization": f"Bearer {served.key}"}
+    for i in range(6):
+        body = {"text": f"{LAMP}，第 {i} 次", "requester": "同一人"}
+        made = httpx.post(served.url + "/v1/suggestions", json=body, headers=headers).json()
+        second = made["demands"][0]["categories"][1]["code"]
+        choice = {"kind": "changed", "code": second} if i % 3 == 0 else {"kind": "accepted"}
+        httpx.post(
+            served.url + "/v1/decisions",
+            json={"suggestion_id": made["suggestion_id"], **choice},
+            headers={**headers, "Idempotency-Key": f"board-{i}"},
+        ).raise_for_status()
+
+
+@pytest.mark.skipif(not CHARTS.is_file(), reason=NO_CHARTS)
+def test_every_chart_is_drawn_and_can_be_saved(desk, served):
+    decide_some(served)
+    one = desk("gong")
+    figures = one.page.locator("#charts figure")
+
+    def save_each(what):
+        # Opened anew each time: Chromium lets a page save ten files, then asks the user.
+        one.page.goto(one.url + "/quality?days=90")
+        expect(figures).to_have_count(9)
+        expect(one.page.locator(".chart[data-drawn] canvas")).to_have_count(9)
+        expect(one.page.locator(".alarm")).to_contain_text("把握")
+        for i in range(9):
+            title = figures.nth(i).locator("figcaption b").inner_text()
+            with one.page.expect_download() as saved:
+                figures.nth(i).get_by_role("button", name=f"保存{what}").click()
+            yield title, saved.value
+
+    for title, saved in save_each("图"):
+        picture = saved.path()
+        assert picture.read_bytes().startswith(b"\x89PNG"), title
+        assert picture.stat().st_size > 5000, title
+    for title, saved in save_each("数据"):
+        assert len(saved.path().read_text("utf-8-sig").splitlines()) >= 2, title
+        assert saved.suggested_filename == f"{title}.csv"
+    trend = figures.filter(has_text="随时间的变化")
+    for by in ("unit", "district", "model"):
+        with one.page.expect_response(lambda r, by=by: f"trend?by={by}" in r.url):
+            trend.locator("select").first.select_option(by)
+    with one.page.expect_response("**/v1/quality/hot?place=town"):
+        figures.filter(has_text="高频与上升").locator("select").select_option("town")
+
+
+@pytest.fixture
+def served_without_charts(served, tmp_path):
+    """The service as it is before `./run assets`."""
+    import service
+
+    left_out = shutil.ignore_patterns("vendor", "__pycache__")
+    shutil.copytree(Path(service.__file__).parent, tmp_path / "code" / "service", ignore=left_out)
+    one = Served(tmp_path / "data", served.models, code=tmp_path / "code")
+    one.jiesu("user", "add", "gong", "--role", "admin", "--password-stdin", "-", stdin=PASSWORD)
+    one.key = one.jiesu("key", "add", "orders", "--role", "engineer").strip().splitlines()[-1]
+    one.start()
+    yield one
+    one.stop()
+
+
+def test_without_the_chart_library_the_board_shows_tables(chromium, served_without_charts):
+    served = served_without_charts
+    decide_some(served)
+    one = Desk(chromium, served.url, "gong")
+    one.page.goto(one.url + "/quality?days=90")
+    expect(one.page.get_by_text(NO_CHARTS, exact=True)).to_be_visible()
+    figures = one.page.locator("#charts figure")
+    expect(figures).to_have_count(9)
+    expect(figures.locator(".rows[data-drawn] table")).to_have_count(9)
+    assert one.page.locator("canvas").count() == 0
+    assert one.page.get_by_role("button", name="保存图").count() == 0
+    for i in range(9):
+        figure = figures.nth(i)
+        title = figure.locator("figcaption b").inner_text()
+        shown = [row.locator("th, td").all_inner_texts() for row in figure.locator("tr").all()]
+        with one.page.expect_download() as saved:
+            figure.get_by_role("button", name="保存数据").click()
+        lines = list(csv.reader(saved.value.path().read_text("utf-8-sig").splitlines()))
+        assert len(shown) >= 2, title
+        assert [[cell.replace("—", "") for cell in row] for row in shown] == [
+            [cell.replace("—", "") for cell in row] for row in lines
+        ], title
+    volume = figures.first.locator("tbody tr")
+    expect(volume).to_have_count(1)
+    assert volume.locator("td").all_inner_texts()[1:] == ["6", "6"]
+    with one.page.expect_response(lambda r: "trend?by=unit" in r.url):
+        figures.filter(has_text="随时间的变化").locator("select").select_option("unit")
+    expect(figures.filter(has_text="随时间的变化").locator("th").nth(1)).to_have_text("承办单位")
+    check_with_axe(one, "/quality as tables")
+    assert not [path for path in one.requests if "vendor" in path]
+    one.close()
+
+
+def test_a_report_runs_nothing(desk, served):
+    reports = served.models / "reports"
+    reports.mkdir()
+    (reports / "甲.html").write_text(
+        "<!doctype html><title>原来</title><h1>报告</h1><script>document.title='改了'</script>"
+    )
+    one = desk("gong")
+    one.expected = ("sandbox", "script")
+    one.page.goto(one.url + "/models")
+    with one.context.expect_page() as opened:
+        one.page.get_by_role("link", name="甲.html").click()
+    expect(opened.value.locator("h1")).to_have_text("报告")
+    assert opened.value.title() == "原来"

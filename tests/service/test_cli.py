@@ -2,11 +2,13 @@ import re
 
 import pytest
 from openpyxl import Workbook
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from jiesu_nlp.cli.main import app
 from jiesu_nlp.errors import UsageError
 from service import cli as service_cli
+from service.store.tables import audit
 
 runner = CliRunner()
 
@@ -64,6 +66,10 @@ def test_a_key_is_shown_once():
     assert key.split("_", 2)[2] not in listing
     run("key", "revoke", key.split("_")[1])
     assert "已吊销" in run("key", "list").stdout
+    with service_cli._engine().connect() as c:
+        lines = [(a["action"], a["actor"]) for a in c.execute(select(audit)).mappings()]
+    assert [action for action, _ in lines] == ["key-add", "key-revoke"]
+    assert all(actor.startswith("cli:") for _, actor in lines)
 
 
 def test_a_day_s_tickets_are_imported_and_backed_up(tmp_path, dispatcher, monkeypatch):

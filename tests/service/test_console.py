@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.console import engineering
 from tests.service.conftest import PASSWORD
 
 TEXT = "<script>alert(1)</script> 方庄路灯不亮"
@@ -21,7 +22,6 @@ def test_log_in_never_leads_elsewhere(accounts, to):
     assert answer.headers["location"] == "/"
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")
 def test_pages_and_their_headers(accounts):
     accounts.log_in("admin")
     for page in (
@@ -40,9 +40,44 @@ def test_pages_and_their_headers(accounts):
         assert "<script>" not in answer.text
         assert "style=" not in answer.text
         assert answer.headers["cache-control"] == "no-store"
-    chart = accounts.client.get("/charts/volume.svg")
-    assert chart.headers["content-type"] == "image/svg+xml"
-    assert "script-src" not in chart.headers["content-security-policy"]
+
+
+def test_reports_are_shown_in_a_sandbox_and_only_those_listed(accounts, tmp_path):
+    folder = accounts.service.models.registry.directory / "reports"
+    folder.mkdir()
+    (folder / "评测 甲.html").write_text("<style>p{color:red}</style><script>alert(1)</script>报告")
+    (tmp_path / "secret.html").write_text("secret")
+    (folder / "link.html").symlink_to(tmp_path / "secret.html")
+    (folder / "notes.txt").write_text("secret")
+    accounts.log_in("engineer")
+    page = accounts.client.get("/models").text
+    assert "评测 甲.html" in page
+    assert "link.html" not in page
+    report = accounts.client.get("/reports/评测 甲.html")
+    assert "报告" in report.text
+    policy = report.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'")
+    assert "script" not in policy
+    for name in (
+        "link.html",
+        "notes.txt",
+        "..%2f..%2fsecret.html",
+        "..%5csecret.html",
+        "none.html",
+    ):
+        assert accounts.client.get(f"/reports/{name}").status_code == 404, name
+    accounts.log_in("operator")
+    assert accounts.client.get("/reports/评测 甲.html").status_code == 403
+    accounts.client.cookies.clear()
+    away = accounts.client.get("/reports/评测 甲.html", follow_redirects=False)
+    assert away.status_code == 303
+
+
+def test_log_in_leads_back_to_the_ticket(accounts):
+    away = accounts.client.get("/?ticket=0123", follow_redirects=False)
+    assert away.headers["location"] == "/login?next=/%3Fticket%3D0123"
+    form = accounts.client.get(away.headers["location"]).text
+    assert 'value="/?ticket=0123"' in form
 
 
 def test_no_asset_comes_from_elsewhere(accounts):
@@ -59,6 +94,18 @@ def test_no_asset_comes_from_elsewhere(accounts):
         text = accounts.client.get(page).text
         assert "http://" not in text.replace("http://www.w3.org", "")
         assert "https://" not in text
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_board_knows_whether_charts_can_be_drawn(accounts, tmp_path, monkeypatch, installed):
+    library = tmp_path / "echarts.js"
+    if installed:
+        library.touch()
+    monkeypatch.setattr(engineering, "CHARTS", library)
+    accounts.log_in("engineer")
+    page = accounts.client.get("/quality").text
+    assert ("data-charts" in page) is installed
+    assert ("图表组件未安装，运行 ./run assets" in page) is not installed
 
 
 def test_hostile_text_is_shown_as_text(accounts):
@@ -84,6 +131,8 @@ def test_a_script_needs_the_token_of_the_session(accounts):
     assert client.post("/v1/suggestions", json=body, headers=good).status_code == 200
     foreign = {**good, "Origin": "http://evil.example"}
     assert client.post("/v1/suggestions", json=body, headers=foreign).status_code == 403
+    sandboxed = {**good, "Origin": "null"}
+    assert client.post("/v1/suggestions", json=body, headers=sandboxed).status_code == 403
     cross = {**good, "Sec-Fetch-Site": "cross-site"}
     assert client.post("/v1/suggestions", json=body, headers=cross).status_code == 403
 

@@ -1,12 +1,14 @@
 """Store away, disk full, bad bundle: suggestions still come, decisions are neither lost nor doubled."""
 
 import json
+import queue
 
 import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
-from jiesu_nlp.errors import BundleError
+from jiesu_nlp.errors import BundleError, UsageError
+from service.models import ModelHost
 from service.store.engine import migrate, open_engine
 from service.store.spool import Spool
 from service.store.tables import account, decision, new_id, stamp, suggestion
@@ -102,6 +104,27 @@ def test_a_torn_line_of_the_spool_is_cut_off(tmp_path):
     assert [v["id"] for _, v in again.records()] == ["1", "2"]
 
 
+def test_a_damaged_spool_is_told_with_its_line(tmp_path):
+    (tmp_path / "spool.jsonl").write_text('{"table": "audit", "values": {}}\nnonsense\n')
+    with pytest.raises(UsageError, match="第 2 行"):
+        list(Spool(tmp_path).records())
+
+
+def test_the_last_places_in_the_queue_are_for_decisions(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path / 's.db'}")
+    migrate(engine)
+    writer = Writer(engine, Spool(tmp_path / "spool"), most_waiting=10)
+    taken = [writer.hand_over("decision", _decision_values()) for _ in range(12)]
+    assert taken == [True] * 9 + [False] * 3
+    future = writer.submit("decision", _decision_values())
+    with pytest.raises(queue.Full):
+        writer.submit("decision", _decision_values())
+    assert writer.lost == 3
+    writer.start()
+    assert future.result(timeout=10) is Outcome.WRITTEN
+    writer.stop()
+
+
 def test_a_record_the_store_refuses_does_not_hold_up_the_others(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path / 's.db'}")
     migrate(engine)
@@ -157,7 +180,6 @@ def _decision_values():
 
 
 def test_two_instances_do_not_share_a_folder(running, models):
-    from jiesu_nlp.errors import UsageError
     from service.core import Service
 
     with pytest.raises(UsageError, match="另一个实例"):
@@ -166,8 +188,6 @@ def test_two_instances_do_not_share_a_folder(running, models):
 
 def test_a_newer_database_is_left_alone(running):
     from sqlalchemy import text
-
-    from jiesu_nlp.errors import UsageError
 
     with running.service.engine.begin() as c:
         c.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -237,3 +257,34 @@ def test_the_shadow_answers_beside_and_is_judged_later(running):
     assert (row["judged"], row["right"], row["active_right"]) == (1, 1, 1)
     running.call("PUT", "/v1/models/shadow", role="engineer", json={"name": None})
     assert running.service.models.shadow is None
+
+
+def test_the_shadow_outlives_a_restart(running):
+    running.call("PUT", "/v1/models/shadow", role="engineer", json={"name": "other"})
+    registry = running.service.models.registry
+
+    def restarted():
+        host = ModelHost(registry)
+        host._active = running.service.models.active
+        return host
+
+    host = restarted()
+    assert host.shadow is None
+    assert host.follow() is None
+    assert host.shadow.name == "other"
+    running.call("PUT", "/v1/models/shadow", role="engineer", json={"name": None})
+    assert host.follow() is None
+    assert host.shadow is None
+    assert restarted().follow() is None
+
+
+@pytest.mark.parametrize("content", ['{"shadow": "broken"}', '{"shadow": "gone"}', "{", "[]"])
+def test_a_bad_shadow_is_told_once_and_in_nobody_s_way(running, content):
+    host = running.service.models
+    (host.registry.directory / host.SHADOW_POINTER).write_text(content)
+    assert host.follow()
+    assert host.shadow is None
+    assert running.suggest(TEXT)
+    running.call("PUT", "/v1/models/shadow", role="engineer", json={"name": "other"})
+    assert host.follow() is None
+    assert host.shadow.name == "other"

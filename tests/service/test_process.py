@@ -1,5 +1,6 @@
 """What only a real process shows: kill -9, draining, refusing to start."""
 
+import json
 import os
 import re
 import subprocess
@@ -122,7 +123,7 @@ def test_sigterm_finishes_what_is_under_way(served):
     served.stop()
 
 
-def test_the_client_example_works(served):
+def test_the_client_example_works(served, tmp_path):
     served.environment["JIESU_KEY"] = _key(served)
     served.environment["JIESU_URL"] = served.url
     served.start()
@@ -137,6 +138,16 @@ def test_the_client_example_works(served):
     )
     assert "→" in done.stdout
     assert "'stored': 'database'" in done.stdout
+    for expected in (["suggestion", "decision"], []):
+        pulled = subprocess.run(
+            [sys.executable, str(client), "pull", str(tmp_path / "cursor")],
+            env=served.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert [json.loads(line)["kind"] for line in pulled.stdout.splitlines()] == expected
     served.stop()
 
 

@@ -11,6 +11,7 @@ let state = fresh();
 let asking = null;
 let timer = 0;
 let busy = false;
+const WIDE = matchMedia("(min-width: 901px)");
 
 function fresh() {
   return { id: null, answer: null, asked: null, at: 0, choices: [], key: newKey(), queued: false };
@@ -28,7 +29,7 @@ function reset({ focus = true } = {}) {
   for (const field of [text, $("address"), $("requester")]) { field.value = ""; field.readOnly = false; }
   $("source").textContent = "";
   for (const id of ["gate", "questions", "alike", "tabs"]) $(id).replaceChildren();
-  $("tabs").hidden = $("marked-box").hidden = $("actions").hidden = true;
+  $("tabs").hidden = $("context").hidden = $("actions").hidden = true;
   $("demand").replaceChildren();
   history.replaceState(null, "", "/");
   if (focus) text.focus();
@@ -98,7 +99,7 @@ function draw() {
   $("demand").replaceChildren(categories(demand, choice), facts(demand, choice));
   $("demand").setAttribute("role", answer.demands.length > 1 ? "tabpanel" : "group");
   $("demand").setAttribute("aria-label", `诉求 ${at + 1}`);
-  $("marked-box").hidden = false;
+  $("context").hidden = false;
   $("marked").replaceChildren(marked(answer, demand, state.queued ? null : state.asked.text));
   $("questions").replaceChildren(...(demand.questions.length ? [el("section", {}, el("b", {}, "可以追问"), el("ul", {}, demand.questions.map((q) => el("li", {}, q))))] : []));
   $("actions").hidden = false;
@@ -173,16 +174,16 @@ async function alike() {
     const line = (t) => el("li", {}, el("a", { href: `/?ticket=${t.id}` }, t.text.slice(0, 60)), el("small", {}, ` ${t.created_at.slice(0, 10)} ${t.unit}${t.why ? ` · ${t.why}` : ""}`));
     const block = (title, rows, open) => {
       const others = rows.filter((t) => t.id !== state.id);
-      return others.length ? el("details", { open }, el("summary", {}, `${title} ${others.length} 件`), el("ul", {}, others.slice(0, 5).map(line))) : null;
+      return others.length ? el("details", { open }, el("summary", {}, `${title} ${others.length} 件`), el("ul", {}, others.slice(0, 4).map(line))) : null;
     };
-    $("alike").replaceChildren(...[block("疑似重复（不会自动合并）", found.duplicates, true), block("相近的历史工单", found.similar, false)].filter(Boolean));
+    $("alike").replaceChildren(...[block("疑似重复（不会自动合并）", found.duplicates, WIDE.matches), block("相近的历史工单", found.similar, false)].filter(Boolean));
   } catch { $("alike").replaceChildren(); }
 }
 
 // Records the suggestion once, then the decision, both under keys that survive a retry.
 async function decide(kind, reason = null) {
   if (busy || !state.answer) return;
-  if (!state.queued && (text.value !== state.asked.text)) { say("内容刚改过，正在更新建议，请再看一眼", "wait"); await preview(); return; }
+  if (!state.queued && JSON.stringify(fields()) !== JSON.stringify(state.asked)) { say("内容刚改过，正在更新建议，请再看一眼", "wait"); await preview(); return; }
   const ticket = state;
   const choice = ticket.choices[ticket.at];
   const demand = ticket.answer.demands[ticket.at];
@@ -202,20 +203,23 @@ async function decide(kind, reason = null) {
     const saved = await call("POST", "/v1/decisions", { body, key: choice.key, onWait: waiting });
     choice.done = body.kind;
     const what = { accepted: "已采纳", changed: "已改派", overruled: "已派单（未采纳分流提示）", returned: "已退回" }[body.kind];
-    next(ticket, `${what}：${choice.name} → ${choice.unit.name}${saved.stored === "spool" ? "（存储暂不可用，已存盘，稍后自动补写）" : ""}`);
+    await next(ticket, `${what}：${choice.name} → ${choice.unit.name}${saved.stored === "spool" ? "（存储暂不可用，已存盘，稍后自动补写）" : ""}`);
   } catch (fault) {
-    say(fault.message, "bad");
+    if (fault.kind === "already-decided") {
+      choice.done = "taken";
+      await next(ticket, "这件诉求刚刚已由他人处理");
+    } else say(fault.message, "bad");
   } finally {
     busy = false;
   }
 }
 
-function next(ticket, words = "") {
+async function next(ticket, words = "") {
   // The operator went on to another ticket while this one was being recorded: leave it alone.
   if (state !== ticket) { say(words); return; }
   const open = ticket.choices.findIndex((c) => !c.done);
   if (open >= 0) { ticket.at = open; draw(); say(words); return; }
-  if (ticket.queued) { afterQueue(words); return; }
+  if (ticket.queued) { await afterQueue(words); return; }
   if (text.value !== ticket.asked.text) { state = fresh(); say(words); preview(); return; }
   reset();
   say(words);

@@ -8,13 +8,15 @@ branch_labels = None
 depends_on = None
 
 _APPEND_ONLY = ("suggestion", "decision", "shadow", "audit")
+# Later tables come with later migrations.
+_TABLES = (*_APPEND_ONLY, "account", "session", "api_key")
 
 
 def upgrade() -> None:
     """Create all tables and the triggers that keep records from being rewritten."""
     from service.store.tables import metadata  # noqa: PLC0415
 
-    metadata.create_all(op.get_bind())
+    metadata.create_all(op.get_bind(), tables=[metadata.tables[name] for name in _TABLES])
     if op.get_bind().dialect.name == "sqlite":
         for table in _APPEND_ONLY:
             op.execute(
@@ -37,6 +39,6 @@ def downgrade() -> None:
     """Drop everything."""
     from service.store.tables import metadata  # noqa: PLC0415
 
-    metadata.drop_all(op.get_bind())
+    metadata.drop_all(op.get_bind(), tables=[metadata.tables[name] for name in _TABLES])
     if op.get_bind().dialect.name != "sqlite":
         op.execute("DROP FUNCTION IF EXISTS refuse_update()")
