@@ -63,6 +63,7 @@ def recipe_for(leaves: int, texts: int, base: Recipe = Recipe()) -> Recipe:
     epochs = int(np.clip(_FREE_STEPS * batch // max(texts, 1), 2, 20))
     return replace(
         base,
+        min_texts=2,
         epochs=epochs,
         batch=batch,
         train_scale=8.0,

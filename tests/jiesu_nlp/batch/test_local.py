@@ -119,10 +119,10 @@ def test_one_ticket_that_breaks_the_dispatcher_does_not_stop_the_others(
     pq.write_table(pa.table({"text": ["停水", "炸", "停电"]}), path)
     answer = dispatcher._prepare
 
-    def prepare(ticket):
-        if ticket.text == "炸":
+    def prepare(tickets):
+        if any(ticket.text == "炸" for ticket in tickets):
             raise RuntimeError
-        return answer(ticket)
+        return answer(tickets)
 
     monkeypatch.setattr(dispatcher, "_prepare", prepare)
     tally = run(path, tmp_path / "out")

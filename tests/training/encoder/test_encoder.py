@@ -24,7 +24,7 @@ from training.encoder.distil import distil, teacher_targets
 from training.encoder.options import EncoderOptions, LongTail, options_from_words
 from training.low_rank import Recipe, fit
 
-QUICK = Recipe(rank=6, epochs=3, batch=16, weigh_by_text=True)
+QUICK = Recipe(min_texts=2, rank=6, epochs=3, batch=16, weigh_by_text=True)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_no_torch_and_no_pickle_in_serving(trained, tmp_path, encoder_bundle):
 def fast():
     """A fast classifier that knows three words of the task only: unsure of the rest."""
     texts, rows = sentences(2, 3)
-    return fit(texts, rows, CLASS_OF, recipe=Recipe(rank=6, epochs=1, batch=16, weigh_by_text=True))
+    return fit(texts, rows, CLASS_OF, recipe=replace(QUICK, epochs=1))
 
 
 def test_cascade_asks_the_encoder_where_unsure(trained, fast, fresh, tmp_path):
