@@ -83,16 +83,33 @@ class Classifier(LeafPredictor):
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """Return logits, shape ``(len(texts), leaves + 1)``; the last column is *no matter*."""
-        rows = self.vocabulary.rows(texts)
-        hidden = rows @ self.embedding
+        if len(texts) == 1:
+            hidden, wording = self._views_of_one(texts[0])
+        else:
+            rows = self.vocabulary.rows(texts)
+            hidden, wording = rows @ self.embedding, (rows @ self.centroids).toarray()
         hidden /= np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-9)
         logits = hidden @ self.leaf_vectors.T
         logits *= np.float32(self.matter_scale)
         logits += self.bias
-        wording = (rows @ self.centroids).toarray()
         wording *= np.float32(self.wording_scale)
         logits += wording
         return np.asarray(logits, dtype=np.float32)
+
+    def _views_of_one(self, text: str) -> tuple[Floats, Floats]:
+        """Return both products of one row; building sparse matrices costs more than they do."""
+        columns, values = self.vocabulary.row(text)
+        starts = self.centroids.indptr[columns]
+        sizes = self.centroids.indptr[columns + 1] - starts
+        ends = np.cumsum(sizes)
+        # The places of all entries of these columns, one stretch behind the other.
+        at = np.arange(sizes.sum()) + np.repeat(starts - ends + sizes, sizes)
+        wording = np.bincount(
+            self.centroids.indices[at],
+            weights=self.centroids.data[at] * np.repeat(values, sizes),
+            minlength=len(self.bias),
+        )
+        return (values @ self.embedding[columns])[None], wording.astype(np.float32)[None]
 
     def tempered(self, temperature: float) -> Classifier:
         """Return the same classifier with its logits divided by ``temperature``."""

@@ -113,6 +113,13 @@ class Vocabulary:
         known = columns >= 0
         return columns[known], known
 
+    def row(self, text: str) -> tuple[NDArray[np.int32], Floats]:
+        """Return the columns of one text and their values: the row that :meth:`rows` gives it."""
+        columns = self._column_of[ngram_hashes(text)[0]]
+        columns, counts = np.unique(columns[columns >= 0], return_counts=True)
+        values = (1.0 + np.log(counts)).astype(np.float32) * self.weights[columns]
+        return columns, values / np.float32(max(float(np.linalg.norm(values)), 1e-9))
+
     def rows(self, texts: Sequence[str]) -> Csr:
         """Return unit-length weighted rows, shape ``(len(texts), columns)``.
 

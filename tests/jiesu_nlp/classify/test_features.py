@@ -59,6 +59,14 @@ def test_a_row_does_not_depend_on_its_neighbours(vocabulary):
     np.testing.assert_allclose(together, alone, rtol=1e-6)
 
 
+@pytest.mark.parametrize("text", [*TEXTS, "停水停水停水", "", "⻆⻆"])
+def test_the_row_of_one_text_is_that_of_many(vocabulary, text):
+    columns, values = vocabulary.row(text)
+    dense = np.zeros(len(vocabulary))
+    dense[columns] = values
+    np.testing.assert_allclose(dense, vocabulary.rows([text]).toarray()[0], rtol=1e-6)
+
+
 def test_rows_have_unit_length_and_unknown_text_an_empty_one(vocabulary):
     norms = np.linalg.norm(vocabulary.rows([*TEXTS, "", "⻆⻆"]).toarray(), axis=1)
     np.testing.assert_allclose(norms, [1, 1, 1, 1, 0, 0], atol=1e-6)
