@@ -113,17 +113,21 @@ class Vocabulary:
         known = columns >= 0
         return columns[known], known
 
+    def _values(self, columns: Ints | NDArray[np.int32], counts: Ints) -> Floats:
+        """Weigh n-grams that occur so many times in a text."""
+        return (1.0 + np.log(counts)).astype(np.float32) * self.weights[columns]
+
     def row(self, text: str) -> tuple[NDArray[np.int32], Floats]:
         """Return the columns of one text and their values: the row that :meth:`rows` gives it."""
         columns = self._column_of[ngram_hashes(text)[0]]
         columns, counts = np.unique(columns[columns >= 0], return_counts=True)
-        values = (1.0 + np.log(counts)).astype(np.float32) * self.weights[columns]
+        values = self._values(columns, counts)
         return columns, values / np.float32(max(float(np.linalg.norm(values)), 1e-9))
 
     def rows(self, texts: Sequence[str]) -> Csr:
         """Return unit-length weighted rows, shape ``(len(texts), columns)``.
 
-        The weight of an n-gram is ``(1 + ln count) * weight``. A text without any known n-gram
+        The value of an n-gram is ``(1 + ln count) * weight``. A text without any known n-gram
         gives an empty row.
         """
         ngrams = ngrams_of(texts)
@@ -131,7 +135,7 @@ class Vocabulary:
         # One sort finds the distinct n-grams of all texts together.
         keys, counts = np.unique(ngrams.text_of[known] * len(self) + columns, return_counts=True)
         rows, cols = np.divmod(keys, len(self))
-        values = (1.0 + np.log(counts)).astype(np.float32) * self.weights[cols]
+        values = self._values(cols, counts)
         norms = np.sqrt(np.bincount(rows, weights=values * values, minlength=len(texts)))
         values /= np.maximum(norms, 1e-9)[rows].astype(np.float32)
         indptr = np.zeros(len(texts) + 1, dtype=np.int32)
