@@ -32,7 +32,7 @@ SETTINGS = "emergency.json"
 BITS = 18
 # Longer texts are judged by windows of whole sentences, of about so many characters.
 WHOLE = 100
-WINDOW = 60
+WINDOW = 45
 # A sentence; speech recognition writes no full stops, so what has none for too long is cut.
 _PIECE = re.compile(f"(?s)[^。！？!?；;\n]{{0,{WINDOW // 2 - 1}}}.")
 
