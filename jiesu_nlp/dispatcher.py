@@ -366,7 +366,8 @@ class Dispatcher:
         request_type = seen.request_type
         routing, mass = self._route(seen.case, segment.prediction)
         prediction = segment.prediction
-        confidence = self.calibration.unit(mass * _place_factor(routing.lead, place))
+        calibration = self.calibration.of(seen.case.text)
+        confidence = calibration.unit(mass * _place_factor(routing.lead, place))
         shift = 0 if alone else start
         points = open_points(place, routing.lead, request_type.value)
         questions = questions_for(
@@ -374,12 +375,12 @@ class Dispatcher:
         )
         return Demand(
             span=norm.original_span(start, end),
-            categories=self._categories(norm, shift, segment),
+            categories=self._categories(norm, shift, segment, calibration),
             category_set=CategorySet(
                 tuple(self.catalogue.codes[row] for row in prediction.leaf_set),
                 self.classifier.coverage,
             ),
-            level1=self._level1(prediction),
+            level1=self._level1(prediction, calibration),
             place=_map_place(norm, place),
             unit=_confident(routing.lead, confidence),
             co_units=routing.co_units,
@@ -393,7 +394,7 @@ class Dispatcher:
             deadline=routing.deadline,
             elements=_map_elements(norm, found, shift),
             confidence=round(confidence, 4),
-            decision=self.calibration.decide(
+            decision=calibration.decide(
                 confidence, complete=routing.lead.code is not None, settled=not points
             ),
             questions=questions,
@@ -417,11 +418,11 @@ class Dispatcher:
         return best, agreed
 
     def _categories(
-        self, norm: NormalisedText, shift: int, segment: _Segment
+        self, norm: NormalisedText, shift: int, segment: _Segment, calibration: Calibration
     ) -> tuple[Category, ...]:
         prediction = segment.prediction
         spans = _map_spans(norm, segment.evidence, shift)
-        confidences = self.calibration.leaves(prediction.probabilities)
+        confidences = calibration.leaves(prediction.probabilities)
         return tuple(
             Category(
                 code=self.catalogue.codes[leaf],
@@ -432,12 +433,12 @@ class Dispatcher:
             for i, (leaf, confidence) in enumerate(zip(prediction.leaves, confidences, strict=True))
         )
 
-    def _level1(self, prediction: Prediction) -> LevelOne:
+    def _level1(self, prediction: Prediction, calibration: Calibration) -> LevelOne:
         level_one = self.catalogue.classes[prediction.class_row]
         return LevelOne(
             level_one.code,
             level_one.name,
-            round(self.calibration.level1(prediction.class_probability), 4),
+            round(calibration.level1(prediction.class_probability), 4),
         )
 
 

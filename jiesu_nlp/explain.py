@@ -278,7 +278,7 @@ class _Explainer:
         d, prediction = self.dispatcher, segment.prediction
         best = prediction.leaves
         spans = d.classifier.evidence([text] * len(best), best)
-        confidences = d.calibration.leaves(prediction.probabilities)
+        confidences = d.calibration.of(text).leaves(prediction.probabilities)
         leaves = [
             {
                 "code": d.catalogue.codes[leaf],
@@ -478,7 +478,7 @@ class _Explainer:
             )
         factor = _place_factor(best, demand.place)
         raw = mass * factor
-        calibration = d.calibration
+        calibration = d.calibration.of(case.text)
         facts = {
             "leaves": weighed,
             "mass": round(mass, 4),

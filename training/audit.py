@@ -11,37 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from openpyxl import Workbook
-from openpyxl.styles import Alignment, Font
-from openpyxl.worksheet.datavalidation import DataValidation
 
+from jiesu_nlp.batch.workbook import check_filled_in, write_workbook
 from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.errors import DataError, UsageError
-from jiesu_nlp.files import replace_file
 from jiesu_nlp.locate.xlsx import xlsx_rows
 from jiesu_nlp.text.redact import redact
+from training.excerpt import excerpt
 from training.scoring import Scored
 from training.tickets import LabelledTicket
 
 KEEP, CHANGE, OTHER, DROP = "标签正确", "改为建议", "改为其他", "剔除"
 VERDICTS = (KEEP, CHANGE, OTHER, DROP)
-_HEADER = (
-    "指纹",
-    "诉求（已脱敏）",
-    "现标签",
-    "现细项",
-    "建议标签",
-    "建议细项",
-    "疑似程度",
-    "结论",
-    "正确编码",
-)
-_WIDTHS = (14, 70, 12, 24, 12, 24, 10, 12, 12)
+MARK, LABEL, BETTER, VERDICT, RIGHT = "指纹", "现标签", "建议标签", "结论", "正确编码"
+_COLUMNS = {
+    MARK: 14, "诉求（已脱敏）": 70, LABEL: 12, "现细项": 24, BETTER: 12, "建议细项": 24,
+    "疑似程度": 10, VERDICT: 12, RIGHT: 12,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +57,7 @@ class Suspect:
             "better": b.code,
             "better_name": b.name,
             "margin": round(self.margin, 4),
-            "text": " ".join(redact(self.ticket.text).split())[:120],
+            "text": excerpt(self.ticket.text, 120),
             "where": self.ticket.where,
         }
 
@@ -104,44 +94,15 @@ def suspects(scored: Scored) -> list[Suspect]:
 
 def export_suspects(found: Sequence[Suspect], catalogue: Catalogue, path: Path) -> None:
     """Write the suspects as a workbook in which people enter their verdicts."""
-    book = Workbook()
-    sheet = book.active
-    assert sheet is not None
-    sheet.title = "疑似错标"
-    sheet.append(_HEADER)
+    rows = []
     for suspect in found:
         a, b = catalogue.leaves[suspect.label], catalogue.leaves[suspect.better]
-        text = redact(suspect.ticket.text)
-        sheet.append(
-            (
-                fingerprint(suspect.ticket.text),
-                # A leading = would be taken for a formula.
-                f" {text}" if text[:1] in "=+-@" else text,
-                a.code,
-                a.name,
-                b.code,
-                b.name,
-                round(suspect.margin, 3),
-                "",
-                "",
-            )
+        text = suspect.ticket.text
+        margin = round(suspect.margin, 3)
+        rows.append(
+            (fingerprint(text), redact(text), a.code, a.name, b.code, b.name, margin, None, None)
         )
-    for i, width in enumerate(_WIDTHS):
-        sheet.column_dimensions[chr(65 + i)].width = width
-    for cell in sheet[1]:
-        cell.font = Font(bold=True)
-    for row in sheet.iter_rows(min_row=2, min_col=2, max_col=2):
-        row[0].alignment = Alignment(wrap_text=True, vertical="top")
-    choice = DataValidation(type="list", formula1=f'"{",".join(VERDICTS)}"', allow_blank=True)
-    sheet.add_data_validation(choice)
-    choice.add(f"H2:H{max(len(found) + 1, 2)}")
-    sheet.freeze_panes = "A2"
-    data = BytesIO()
-    try:
-        book.save(data)  # through a temporary file of its own
-    except OSError as fault:
-        raise UsageError(f"无法写入 {path}：{fault.strerror or fault}") from None
-    replace_file(path, data.getvalue())
+    write_workbook(path, "疑似错标", _COLUMNS, rows, choices={VERDICT: VERDICTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,52 +119,46 @@ def read_verdicts(path: Path, catalogue: Catalogue) -> list[Verdict]:
 
     Raises
     ------
+    UsageError
+        If the file is no .xlsx, or holds no verdict.
     DataError
         Naming the row whose verdict cannot be understood.
     """
-    header: list[str] | None = None
+    check_filled_in(path)
+    rows = xlsx_rows(path)
+    header = [c.strip() for c in next(rows, [])]
+    missing = [name for name in (MARK, LABEL, BETTER, VERDICT) if name not in header]
+    if missing:
+        raise DataError(
+            f"缺少列：{'、'.join(missing)}", path=path, remedy="用 jiesu audit 导出的表填写"
+        )
     found = []
-    for number, cells in enumerate(xlsx_rows(path), start=1):
-        if header is None:
-            header = [c.strip() for c in cells]
-            missing = [
-                name for name in ("指纹", "现标签", "建议标签", "结论") if name not in header
-            ]
-            if missing:
-                raise DataError(
-                    f"缺少列：{'、'.join(missing)}", path=path, remedy="用 jiesu audit 导出的表填写"
-                )
-            continue
-        row = dict(zip(header, (c.strip() for c in cells), strict=False))
-        verdict = row.get("结论", "")
+    for number, cells in enumerate(rows, start=2):
+        row = dict.fromkeys((*header, RIGHT), "")
+        row |= zip(header, (c.strip() for c in cells), strict=False)
+        verdict = row[VERDICT]
         if not verdict:
             continue
-        code: str | None
-        if verdict == KEEP:
-            code = row["现标签"]
-        elif verdict == CHANGE:
-            code = row["建议标签"]
-        elif verdict == OTHER:
-            code = row.get("正确编码", "")
-        elif verdict == DROP:
-            code = None
-        else:
+        if verdict not in VERDICTS:
             raise DataError(
                 f"不认识的结论“{verdict}”",
                 path=path,
                 line=number,
-                field="结论",
+                field=VERDICT,
                 remedy=f"填 {'、'.join(VERDICTS)} 之一",
             )
+        code = {KEEP: row[LABEL], CHANGE: row[BETTER], OTHER: row[RIGHT], DROP: None}[verdict]
         if code is not None and code not in catalogue.by_code:
             raise DataError(
                 f"目录里没有编码“{code}”",
                 path=path,
                 line=number,
-                field="正确编码",
+                field=RIGHT,
                 remedy="填现行细项编码",
             )
-        found.append(Verdict(row["指纹"], row["现标签"], code))
+        found.append(Verdict(row[MARK], row[LABEL], code))
+    if not found:
+        raise UsageError(f"{path} 里没有填写结论")
     return found
 
 

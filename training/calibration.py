@@ -4,7 +4,8 @@ Two kinds of unseen text are weighed equally: hand-written tickets kept for this
 (``training/data/calibration.jsonl``), and those of a quarter of the catalogue's ``says`` that are as
 long as a ticket, scored by a model that was trained without them. Tickets alone, written by people
 who know the catalogue, are easier than what citizens send, and a map fitted on them promises too
-much. ``docs/experiments.md`` has the figures.
+much. Calls of a few words are calibrated apart, on such tickets and ``says`` of their length.
+``docs/experiments.md`` has the figures.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression, minimize_scalar
 
 from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.features import Floats, Ints
-from jiesu_nlp.classify.predictor import LeafPredictor
-from jiesu_nlp.confidence import Calibration, MonotoneMap
+from jiesu_nlp.classify.predictor import LeafPredictor, set_scores
+from jiesu_nlp.confidence import BRIEF, Calibration, MonotoneMap
 from jiesu_nlp.dispatcher import TOP_K
 from jiesu_nlp.errors import DataError
 from jiesu_nlp.text.normalise import normalise
+from training.cross_validation import held_out_fold
+from training.low_rank import Recipe
 from training.tickets import LabelledTicket
 
 AnyPredictor = TypeVar("AnyPredictor", bound=LeafPredictor)
@@ -36,7 +40,9 @@ SUGGEST_PRECISION = 0.80
 # Less likely right than wrong is no suggestion, whatever precision holds above it.
 LEAST_SUGGESTED = 0.5
 # Shorter says (characters) are harder than any ticket: they lack the context.
-TICKET_LENGTH = 30
+_TICKET_LENGTH = 30
+# Of fewer texts of a few words no table of their own is fitted.
+_ENOUGH_BRIEF = 100
 _BINS = 20
 _LEAST_IN_BIN = 10
 _PORTION = 512
@@ -64,47 +70,124 @@ def read_labelled_tickets(path: Path = CALIBRATION_TICKETS) -> list[LabelledTick
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Scored unseen texts.
+class Unseen:
+    """Scored texts that the model never saw.
 
     Attributes
     ----------
     probabilities
         Leaf probabilities, shape ``(n, leaves)``.
     right
-        Whether each leaf is acceptable, as index arrays per text.
+        Acceptable leaf rows of each text.
+    units
+        Acceptable unit classes of each text.
     weights
         Weight of each text, shape ``(n,)``; sums to one.
     """
 
     probabilities: Floats
     right: Sequence[Ints]
+    units: Sequence[tuple[str, ...]]
     weights: Floats
 
+    def part(self, mask: ArrayLike) -> Unseen:
+        """Return the texts of a mask, all of the same weight."""
+        rows = np.flatnonzero(mask)
+        return Unseen(
+            self.probabilities[rows],
+            [self.right[i] for i in rows.tolist()],
+            [self.units[i] for i in rows.tolist()],
+            np.full(len(rows), 1 / max(len(rows), 1), np.float32),
+        )
 
-def gather(
+
+@dataclass(frozen=True)
+class UnseenByLength:
+    """Unseen texts as long as a ticket, and calls of a few words if there are enough of them."""
+
+    usual: Unseen
+    brief: Unseen | None
+
+
+def unseen_tickets(
+    classifier: LeafPredictor, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
+) -> UnseenByLength:
+    """Score labelled tickets, all of the same weight."""
+    scored = _scored(classifier, catalogue, tickets)
+    brief = scored.part([_is_brief(t) for t in tickets])
+    return UnseenByLength(scored, brief if len(brief.weights) >= _ENOUGH_BRIEF else None)
+
+
+def unseen_tickets_and_says(
     classifier: LeafPredictor,
     catalogue: Catalogue,
     tickets: Sequence[LabelledTicket],
-    held_out: tuple[Floats, Ints],
-) -> Evidence:
-    """Score the tickets and join them with the held-out ``says``, half the weight each.
+    recipe: Recipe,
+) -> UnseenByLength:
+    """Score tickets, the prepared ones among them, and held-out ``says``, half the weight each.
 
     Parameters
     ----------
-    held_out
-        Leaf probabilities and true leaf rows of ``says`` a sister model never saw.
+    recipe
+        That of the classifier, for the sister model that never saw the held-out ``says``.
     """
-    known = [t for t in tickets if any(c in catalogue.index for c in t.codes)]
-    probabilities = classifier.probabilities([normalise(t.text).text for t in known])
-    right = [np.array([catalogue.index[c] for c in t.codes if c in catalogue.index]) for t in known]
-    unseen, leaf_of = held_out
-    shares = [len(known), len(leaf_of)]
-    weights = np.repeat([0.5 / max(shares[0], 1), 0.5 / max(shares[1], 1)], shares)
-    return Evidence(
-        np.concatenate([probabilities, unseen]),
-        [*right, *(np.array([row]) for row in leaf_of)],
-        (weights / weights.sum()).astype(np.float32),
+    held_out = held_out_fold(catalogue, 0, recipe=recipe)
+    says = Unseen(
+        held_out.probabilities,
+        [np.array([row]) for row in held_out.leaf_of],
+        [(catalogue.leaves[row].unit,) for row in held_out.leaf_of],
+        np.ones(len(held_out.texts), np.float32),
+    )
+    all_tickets = (*tickets, *read_labelled_tickets())
+    known = [t for t in all_tickets if any(c in catalogue.index for c in t.codes)]
+    scored = _scored(classifier, catalogue, known)
+    lengths = np.array([len(text) for text in held_out.texts])
+    few_words = np.array([_is_brief(t) for t in known], bool)
+    usual = _half_each(scored.part(~few_words), says.part(lengths >= _TICKET_LENGTH))
+    brief = _half_each(scored.part(few_words), says.part(lengths < BRIEF))
+    return UnseenByLength(usual, brief if len(brief.weights) >= _ENOUGH_BRIEF else None)
+
+
+def _scored(
+    classifier: LeafPredictor, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
+) -> Unseen:
+    return Unseen(
+        _in_portions(classifier.probabilities, tickets),
+        [np.array([catalogue.index[c] for c in t.codes if c in catalogue.index]) for t in tickets],
+        [_units_of(catalogue, t) for t in tickets],
+        np.full(len(tickets), 1 / max(len(tickets), 1), np.float32),
+    )
+
+
+def _is_brief(ticket: LabelledTicket) -> bool:
+    return len(normalise(ticket.text).text) < BRIEF
+
+
+def _half_each(one: Unseen, other: Unseen) -> Unseen:
+    """Join two kinds of text of the same weight, if there are any of both."""
+    weights = np.concatenate([one.weights, other.weights])
+    return Unseen(
+        np.concatenate([one.probabilities, other.probabilities]),
+        [*one.right, *other.right],
+        [*one.units, *other.units],
+        (weights / max(weights.sum(), 1e-9)).astype(np.float32),
+    )
+
+
+def _in_portions(
+    score: Callable[[Sequence[str]], Floats], tickets: Sequence[LabelledTicket]
+) -> Floats:
+    """Score tickets in portions, to bound the memory."""
+    texts = [normalise(t.text).text for t in tickets]
+    return np.concatenate(
+        [score(texts[i : i + _PORTION]) for i in range(0, max(len(texts), 1), _PORTION)]
+    )
+
+
+def _units_of(catalogue: Catalogue, ticket: LabelledTicket) -> tuple[str, ...]:
+    """Return the units a ticket may go to; of one that names none, the directions of its leaves."""
+    return ticket.units or tuple(
+        catalogue.by_code[c].unit for c in ticket.codes if c in catalogue.by_code
     )
 
 
@@ -131,21 +214,6 @@ def monotone_map(scores: Floats, correct: Floats, weights: Floats) -> MonotoneMa
     )
 
 
-def ticket_evidence(
-    classifier: LeafPredictor, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
-) -> Evidence:
-    """Score labelled tickets the classifier never saw, all of the same weight."""
-    portions = [
-        classifier.probabilities([normalise(t.text).text for t in tickets[i : i + _PORTION]])
-        for i in range(0, len(tickets), _PORTION)
-    ]
-    return Evidence(
-        np.concatenate(portions),
-        [np.array([catalogue.index[c] for c in t.codes]) for t in tickets],
-        np.full(len(tickets), 1 / len(tickets), np.float32),
-    )
-
-
 def with_temperature(
     classifier: LeafPredictor, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
 ) -> tuple[LeafPredictor, float]:
@@ -154,12 +222,7 @@ def with_temperature(
     The least negative log-likelihood of all acceptable leaves together is sought between
     temperatures 1/4 and 4.
     """
-    logits = np.concatenate(
-        [
-            classifier.logits([normalise(t.text).text for t in tickets[i : i + _PORTION]])
-            for i in range(0, len(tickets), _PORTION)
-        ]
-    )
+    logits = _in_portions(classifier.logits, tickets)
     right = [[catalogue.index[c] for c in t.codes] for t in tickets]
     logits -= logits.max(axis=1, keepdims=True)
 
@@ -174,17 +237,17 @@ def with_temperature(
     return classifier.tempered(temperature), temperature
 
 
-def conformal_threshold(evidence: Evidence, coverage: float) -> float:
-    """Return the probability that a leaf of the set must have (LAC, Sadinle et al. 2019)."""
-    best = np.array(
-        [p[r].max() for p, r in zip(evidence.probabilities, evidence.right, strict=True)]
-    )
-    order = np.argsort(-best)
-    reached = np.cumsum(evidence.weights[order])
+def conformal_threshold(unseen: Unseen, coverage: float) -> float:
+    """Return the score that a leaf of the set must have (split conformal, Vovk et al. 2005)."""
+    p = unseen.probabilities
+    right = np.array([row[r].max() for row, r in zip(p, unseen.right, strict=True)])
+    scores = set_scores(right[:, None], p.max(axis=1))[:, 0]
+    order = np.argsort(-scores)
+    reached = np.cumsum(unseen.weights[order])
     # The text to come is one more beside those at hand.
-    wanted = coverage * (1 + 1 / len(best))
+    wanted = coverage * (1 + 1 / len(scores))
     at = min(int(np.searchsorted(reached, wanted)), len(order) - 1)
-    return float(best[order[at]])
+    return float(scores[order[at]])
 
 
 def threshold_for(scores: Floats, correct: Floats, weights: Floats, precision: float) -> float:
@@ -218,9 +281,8 @@ def _runners_up(p: Floats, right: Sequence[Ints], weights: Floats) -> float:
 
 def calibrate(
     classifier: AnyPredictor,
-    evidence: Evidence,
+    unseen: UnseenByLength,
     unit_mass: Callable[[Floats], tuple[Floats, list[str]]],
-    unit_truth: Sequence[tuple[str, ...]],
     *,
     auto_precision: float = AUTO_PRECISION,
     suggest_precision: float = SUGGEST_PRECISION,
@@ -232,45 +294,56 @@ def calibrate(
     ----------
     unit_mass
         From leaf probabilities to the mass that agrees on the lead unit and its class.
-    unit_truth
-        Acceptable unit classes of each text of the evidence.
     auto_precision, suggest_precision
         Precision of the lead unit that holds, with 95 % confidence, above either threshold.
     fitted_on
         What the texts are, for the model card.
     """
-    p, w = evidence.probabilities, evidence.weights
+    maps, scores, right = _fit_maps(classifier, unseen.usual, unit_mass, fitted_on)
+    weights = unseen.usual.weights
+    auto_at = threshold_for(scores, right, weights, auto_precision)
+    suggest_at = threshold_for(scores, right, weights, suggest_precision)
+    suggest_at = min(max(suggest_at, LEAST_SUGGESTED), auto_at)
+    brief = None
+    if unseen.brief is not None:
+        few_words, _, _ = _fit_maps(classifier, unseen.brief, unit_mass, fitted_on)
+        brief = replace(few_words, auto_at=auto_at, suggest_at=suggest_at)
+    return (
+        replace(
+            classifier,  # type: ignore[type-var]  # its subclasses are dataclasses
+            set_threshold=conformal_threshold(unseen.usual, COVERAGE),
+            coverage=COVERAGE,
+        ),
+        replace(maps, auto_at=auto_at, suggest_at=suggest_at, brief=brief),
+    )
+
+
+def _fit_maps(
+    classifier: LeafPredictor,
+    unseen: Unseen,
+    unit_mass: Callable[[Floats], tuple[Floats, list[str]]],
+    fitted_on: str,
+) -> tuple[Calibration, Floats, Floats]:
+    """Return the maps, and of each text the confidence of its unit and whether that is right."""
+    p, w = unseen.probabilities, unseen.weights
     top = p.argmax(axis=1)
-    leaf_ok = np.array([t in r for t, r in zip(top, evidence.right, strict=True)], np.float32)
+    leaf_ok = np.array([t in r for t, r in zip(top, unseen.right, strict=True)], np.float32)
     classes = classifier.class_probabilities(p)
     class_top = classes.argmax(axis=1)
     class_ok = np.array(
-        [c in classifier.class_of[r] for c, r in zip(class_top, evidence.right, strict=True)],
+        [c in classifier.class_of[r] for c, r in zip(class_top, unseen.right, strict=True)],
         np.float32,
     )
     mass, unit_class = unit_mass(p)
     unit_ok = np.array(
-        [u in truth for u, truth in zip(unit_class, unit_truth, strict=True)], np.float32
+        [u in truth for u, truth in zip(unit_class, unseen.units, strict=True)], np.float32
     )
-    unit_map = monotone_map(mass, unit_ok, w)
-    confidence = np.array([unit_map(float(m)) for m in mass], np.float32)
-    # Ties of the step map are broken by the raw mass, which the thresholds must not see.
-    auto_at = threshold_for(confidence, unit_ok, w, auto_precision)
-    suggest_at = threshold_for(confidence, unit_ok, w, suggest_precision)
-    calibration = Calibration(
+    maps = Calibration(
         leaf=monotone_map(p.max(axis=1), leaf_ok, w),
         level1=monotone_map(classes.max(axis=1), class_ok, w),
-        unit=unit_map,
-        runners_up=_runners_up(p, evidence.right, w),
-        auto_at=auto_at,
-        suggest_at=min(max(suggest_at, LEAST_SUGGESTED), auto_at),
+        unit=monotone_map(mass, unit_ok, w),
+        runners_up=_runners_up(p, unseen.right, w),
         fitted_on=f"{len(w)} 条未参与训练的文本（{fitted_on}）",
     )
-    return (
-        replace(
-            classifier,  # type: ignore[type-var]  # its subclasses are dataclasses
-            set_threshold=conformal_threshold(evidence, COVERAGE),
-            coverage=COVERAGE,
-        ),
-        calibration,
-    )
+    # Ties of the step map are broken by the raw mass, which the thresholds must not see.
+    return maps, np.array([maps.unit(float(m)) for m in mass], np.float32), unit_ok

@@ -17,8 +17,7 @@ from jiesu_nlp.classify.features import Floats
 from jiesu_nlp.confidence import Calibration
 from jiesu_nlp.dispatcher import CALIBRATION_FILE, ROUTED_LEAVES
 from jiesu_nlp.knowledge import Knowledge, read_knowledge
-from training.calibration import TICKET_LENGTH, calibrate, gather, read_labelled_tickets
-from training.cross_validation import held_out_fold
+from training.calibration import calibrate, unseen_tickets_and_says
 from training.emergency import fit_emergency
 from training.low_rank import Recipe, fit
 from training.model_card import cold_start_card
@@ -60,15 +59,9 @@ def fit_and_calibrate(
         report=lambda done: progress("训练分类器", 0.05 + 0.45 * done),
     )
     progress("校准置信度", 0.5)
-    held_out = held_out_fold(catalogue, 0, recipe=recipe)
-    tickets = [t for t in read_labelled_tickets() if any(c in catalogue.index for c in t.codes)]
+    unseen = unseen_tickets_and_says(classifier, catalogue, (), recipe)
     progress("校准置信度", 0.85)
-    long = np.array([len(text) >= TICKET_LENGTH for text in held_out.texts])
-    unseen, leaf_of = held_out.probabilities[long], held_out.leaf_of[long]
-    evidence = gather(classifier, catalogue, tickets, (unseen, leaf_of))
-    truth = [t.units for t in tickets]
-    truth += [(catalogue.leaves[row].unit,) for row in leaf_of]
-    return calibrate(classifier, evidence, lambda p: unit_mass(knowledge, p), truth)
+    return calibrate(classifier, unseen, lambda p: unit_mass(knowledge, p))
 
 
 def build_default_bundle(

@@ -33,15 +33,16 @@ def score_across_folds(
     dispatcher
         Lends catalogue, calibration and knowledge; its classifier is not used.
     folds
-        At least two.
+        At least two; fewer are taken for two.
     """
+    folds = max(folds, 2)
     groups = duplicate_groups([t.text for t in tickets])
-    fold_of = np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % max(folds, 2)
+    fold_of = np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % folds
     catalogue = dispatcher.catalogue
     options = TrainOptions(recipe=recipe_for(len(catalogue), len(tickets)), seed=seed)
     parts: list[Scored] = []
     rows: list[Any] = []
-    for fold in range(max(folds, 2)):
+    for fold in range(folds):
         inside = np.flatnonzero(fold_of == fold)
         if not len(inside):
             continue

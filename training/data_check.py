@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from jiesu_nlp.text.redact import find_personal_data, redact
+from training.excerpt import excerpt
 from training.labels import LabelBook
 from training.near_duplicates import duplicate_groups
+from training.raw_rows import data_files
 from training.rows_file import rows_file
 from training.run_record import among, text_hash, text_hashes
-from training.tickets import LabelledTicket, Rejected, data_files, read_tickets
+from training.tickets import LabelledTicket, Rejected, read_tickets
 
 _EXAMPLES = 3
 _EXAMPLE_LENGTH = 60
@@ -218,9 +220,7 @@ def _at(ticket: LabelledTicket) -> str:
 
 
 def _short(text: str, start: int = 0) -> str:
-    """Return the redacted beginning of a text, or of what follows ``start``."""
-    plain = " ".join(redact(text)[start:].split())
-    return plain[:_EXAMPLE_LENGTH] + ("…" if len(plain) > _EXAMPLE_LENGTH else "")
+    return excerpt(text, _EXAMPLE_LENGTH, start=start)
 
 
 def _hashes_of(

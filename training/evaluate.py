@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jiesu_nlp.dispatcher import Dispatcher
-from jiesu_nlp.text.redact import redact
 from jiesu_nlp.vocabulary import Decision
 from training.audit import suspects
+from training.excerpt import excerpt
 from training.metrics import (
     Measure,
     calibration_error,
@@ -32,8 +32,8 @@ from training.unclear import unclear_texts
 Array = NDArray[Any]
 Report = Callable[[str, float], None]
 
-EXAMPLE_LENGTH = 90
-# Shares of tickets that a slice must hold to be shown.
+_EXAMPLE_LENGTH = 90
+# So many tickets a slice must hold to be shown.
 _LEAST_IN_SLICE = 5
 _MOST_CONFUSIONS = 30
 _MOST_SUSPECTS = 30
@@ -344,16 +344,10 @@ def confusions(s: Scored, dispatcher: Dispatcher) -> list[dict[str, Any]]:
                 "guess_name": b.name,
                 "n": len(rows),
                 "same_unit": a.unit == b.unit,
-                "examples": [shown(s.tickets[i].text) for i in rows[:2]],
+                "examples": [excerpt(s.tickets[i].text, _EXAMPLE_LENGTH) for i in rows[:2]],
             }
         )
     return found
-
-
-def shown(text: str) -> str:
-    """Return the redacted beginning of a ticket, fit to be shown."""
-    plain = " ".join(redact(text).split())
-    return plain if len(plain) <= EXAMPLE_LENGTH else plain[:EXAMPLE_LENGTH] + "…"
 
 
 def curves(s: Scored) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jiesu_nlp.errors import UsageError
+from jiesu_nlp.batch.extras import need
 from training.evaluate import AS_NUMBER, NAMES, Evaluation
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,11 +28,9 @@ def figure(key: str, value: float | None) -> str:
     """Write a figure the way its measure is read."""
     if value is None:
         return "–"
-    return (
-        f"{value:.2f}"
-        if key == "set_size"
-        else (f"{value:.3f}" if key in AS_NUMBER else f"{value:.1%}")
-    )
+    if key == "set_size":
+        return f"{value:.2f}"
+    return f"{value:.3f}" if key in AS_NUMBER else f"{value:.1%}"
 
 
 def percent(value: float | None) -> str:
@@ -47,19 +45,23 @@ def span(measure: Mapping[str, Any]) -> str:
     return f"{measure['value']:.1%}（{measure['low']:.0%}–{measure['high']:.0%}）"
 
 
-def render_report(evaluation: Evaluation) -> str:
-    """Return the HTML page.
+def require_report_extra() -> None:
+    """Ask for what a report is made with, before hours of work end without one.
 
     Raises
     ------
     UsageError
-        If the plotting library is not installed.
+        Naming the package that is missing.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader  # noqa: PLC0415 - an extra
-        from markupsafe import Markup  # noqa: PLC0415
-    except ImportError:
-        raise _missing() from None
+    for module in ("jinja2", "matplotlib.figure"):
+        need(module, "training", "网页报告")
+
+
+def render_report(evaluation: Evaluation) -> str:
+    """Return the HTML page; see :func:`require_report_extra`."""
+    from jinja2 import Environment, FileSystemLoader  # noqa: PLC0415 - an extra
+    from markupsafe import Markup  # noqa: PLC0415
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -75,11 +77,9 @@ def render_report(evaluation: Evaluation) -> str:
 
 def plots(curves: Mapping[str, Any]) -> list[str]:
     """Draw the reliability diagram, the risk–coverage curve and the rank curve as SVG."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - an extra
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError:
-        raise _missing() from None
+    import matplotlib as mpl  # noqa: PLC0415 - an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     # Its metrics font lacks Chinese; only the browser's font matters.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     found = []
@@ -134,7 +134,3 @@ def _svg(canvas: Any) -> str:
     # Leave the family to the page, which names fonts that have Chinese.
     text = _SHORTHAND.sub(lambda m: f"font-size: {m.group(1)}", text)
     return _FAMILY.sub("font-family: inherit", text)
-
-
-def _missing() -> UsageError:
-    return UsageError("生成网页报告需要 matplotlib 和 jinja2；请安装 jiesu-nlp[training]")

@@ -8,7 +8,7 @@ import re
 import resource
 import sys
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b, sha256
+from hashlib import blake2b, file_digest, sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,8 @@ _CHUNK = 1 << 20
 
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file."""
-    digest = sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def code_version() -> str:

@@ -140,7 +140,9 @@ def score(
 
 def _classified(dispatcher: Dispatcher, batch: Sequence[LabelledTicket]) -> dict[str, Array]:
     classifier, catalogue = dispatcher.classifier, dispatcher.catalogue
-    p = classifier.probabilities([normalise(t.text).text for t in batch])
+    texts = [normalise(t.text).text for t in batch]
+    calibrations = [dispatcher.calibration.of(text) for text in texts]
+    p = classifier.probabilities(texts)
     n, leaves = p.shape
     width = min(TOP, leaves)
     best = np.argpartition(-p, width - 1, axis=1)[:, :width]
@@ -159,10 +161,7 @@ def _classified(dispatcher: Dispatcher, batch: Sequence[LabelledTicket]) -> dict
     class_p = classifier.class_probabilities(p)
     group_p = np.add.reduceat(p, np.searchsorted(group_of, np.arange(groups)), axis=1)
     class_top, group_top = class_p.argmax(axis=1), group_p.argmax(axis=1)
-    # The same rule as the classifier's own sets: never empty, never over the largest size.
-    set_width = min(classifier.largest_set, width)
-    in_set_count = np.maximum((top_p[:, :set_width] >= classifier.set_threshold).sum(axis=1), 1)
-    calibration = dispatcher.calibration
+    in_set_count = classifier.set_sizes(top_p)
     if width < TOP:
         best = np.pad(best, ((0, 0), (0, TOP - width)), constant_values=-1)
         top_p = np.pad(top_p, ((0, 0), (0, TOP - width)))
@@ -173,9 +172,11 @@ def _classified(dispatcher: Dispatcher, batch: Sequence[LabelledTicket]) -> dict
         "top_p": top_p,
         "rank": rank,
         "p_label": p[rows, truth],
-        "leaf_confidence": np.array([calibration.leaf(float(v)) for v in top_p[:, 0]]),
+        "leaf_confidence": np.array(
+            [c.leaf(float(v)) for c, v in zip(calibrations, top_p[:, 0], strict=True)]
+        ),
         "class_confidence": np.array(
-            [calibration.level1(float(class_p[i, class_top[i]])) for i in rows]
+            [c.level1(float(class_p[i, class_top[i]])) for i, c in enumerate(calibrations)]
         ),
         "class_right": np.array(
             [class_top[i] in class_of[r] for i, r in enumerate(right)], np.float64

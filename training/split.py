@@ -81,27 +81,26 @@ def split_tickets(
     n = len(tickets)
     if groups is None:
         groups = duplicate_groups([t.text for t in tickets], report=report)
+    count = int(groups.max()) + 1 if n else 0
     stamps = np.array([t.created_at or "" for t in tickets])
     dated = stamps != ""
     by_time = bool(n) and float(dated.mean()) >= _MOSTLY
     if by_time:
         # Undated tickets sort first: they are trained on.
         order = np.argsort(stamps, kind="stable")
-        place = np.empty(n, np.int64)
-        place[order] = np.arange(n)
     else:
-        shuffled = np.random.default_rng(seed).permutation(int(groups.max()) + 1 if n else 0)
+        shuffled = np.random.default_rng(seed).permutation(count)
         order = np.argsort(shuffled[groups], kind="stable")
-        place = np.empty(n, np.int64)
-        place[order] = np.arange(n)
-    earliest = np.full(int(groups.max()) + 1 if n else 0, n, np.int64)
+    place = np.empty(n, np.int64)
+    place[order] = np.arange(n)
+    earliest = np.full(count, n, np.int64)
     np.minimum.at(earliest, groups, place)
     position = earliest[groups]
     first_test = n - round(n * test)
     first_calibrate = first_test - round(n * calibrate)
     in_train = position < first_calibrate
     in_test = position >= first_test
-    size = np.bincount(groups) if n else np.zeros(0, np.int64)
+    size = np.bincount(groups, minlength=count)
 
     def start(at: int) -> str | None:
         return str(stamps[order[at]]) if by_time and at < n else None
@@ -111,7 +110,7 @@ def split_tickets(
         calibrate=np.flatnonzero(~in_train & ~in_test),
         test=np.flatnonzero(in_test),
         by_time=by_time,
-        groups=len(size),
+        groups=count,
         repeated=int(size[size > 1].sum()),
         calibrate_from=start(first_calibrate),
         test_from=start(first_test),

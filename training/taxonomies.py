@@ -14,7 +14,8 @@ from jiesu_nlp.gates import GateBook
 from jiesu_nlp.knowledge import Knowledge, read_knowledge
 from jiesu_nlp.route.rules import RuleSet
 from training.labels import catalogue_of_labels
-from training.tickets import data_files, raw_rows, resolve_columns
+from training.raw_rows import data_files, raw_rows
+from training.tickets import resolve_columns
 
 LABELS_ONLY = "labels-only"
 _SHOWN = 5
@@ -46,13 +47,24 @@ def knowledge_for(
     """
     if taxonomy is None:
         return read_knowledge(home)
+    if taxonomy != LABELS_ONLY and (Path(taxonomy) / "catalogue").is_dir():
+        return read_knowledge(Path(taxonomy))
+    return _foreign(catalogue_for(taxonomy, home, data, columns=columns), home)
+
+
+def catalogue_for(
+    taxonomy: str | None,
+    home: Path,
+    data: Sequence[Path],
+    *,
+    columns: Mapping[str, str] | None = None,
+) -> Catalogue:
+    """Return the catalogue of :func:`knowledge_for` alone, without reading units and places."""
     if taxonomy == LABELS_ONLY:
-        return _foreign(labels_of_data(data, columns), home)
-    path = Path(taxonomy)
+        return labels_of_data(data, columns)
+    path = home if taxonomy is None else Path(taxonomy)
     if path.is_dir():
-        if (path / "catalogue").is_dir():
-            return read_knowledge(path)
-        return _foreign(read_catalogue(path), home)
+        return read_catalogue(path / "catalogue" if (path / "catalogue").is_dir() else path)
     if not path.is_file():
         raise UsageError(
             f"没有这个目录：{path}；--taxonomy 可为文件夹、目录表（.xlsx、.csv、.jsonl）或 {LABELS_ONLY}"
@@ -66,7 +78,7 @@ def knowledge_for(
             path=path,
             remedy="改正后再训练；用 jiesu catalogue import --dry-run 查看全部",
         )
-    return _foreign(catalogue, home)
+    return catalogue
 
 
 def _foreign(catalogue: Catalogue, home: Path) -> Knowledge:

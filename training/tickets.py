@@ -1,4 +1,4 @@
-"""Read labelled tickets: CSV, TSV, XLSX, JSONL, Parquet, ``datasets`` folders, folders of those.
+"""Make tickets of the rows of data files: which column is what, and why a row is no ticket.
 
 Rows are streamed, so a file may be larger than memory. What cannot be used comes back as a
 :class:`Rejected` with its reason: nothing is dropped silently.
@@ -6,21 +6,18 @@ Rows are streamed, so a file may be larger than memory. What cannot be used come
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from jiesu_nlp.errors import DataError, UsageError
-from jiesu_nlp.locate.xlsx import xlsx_rows
-from jiesu_nlp.stream import Line, open_lines
+from jiesu_nlp.stream import open_lines
 from jiesu_nlp.ticket import Ticket, check_text
 from training.labels import LabelBook
+from training.raw_rows import UNREADABLE, RawRow, data_files, raw_rows
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "编号", "工单编号", "工单号"),
@@ -32,13 +29,6 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "source": ("source", "来源", "渠道", "channel"),
 }
 _TITLES = {"text": "诉求内容", "code": "目录编码"}
-_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".parquet", ".arrow")
-_DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
-_BATCH = 4096
-_UNREADABLE = "\ufffd\ufffd"
-# A cell of more lines or characters is no ticket: a quotation mark lacks its partner.
-_MOST_LINES_IN_CELL = 1000
-_LONGEST_CELL = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +85,6 @@ class Rejected:
     reason: str
     detail: str
     row: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RawRow:
-    """One row as it stands in the file; ``fault`` says why it could not be read."""
-
-    where: str
-    values: Mapping[str, Any]
-    fault: str | None = None
 
 
 def read_tickets(
@@ -183,47 +164,6 @@ def _unlabelled(where: str, text: Any, known: str | None) -> Ticket | Rejected:
     except UsageError as fault:
         return Rejected(where, "诉求不可用", str(fault), {})
     return Ticket(text, id=known)
-
-
-def data_files(path: Path) -> list[Path]:
-    """Return the data files of a file or folder, in name order.
-
-    Raises
-    ------
-    UsageError
-        If there are none.
-    """
-    if not path.exists():
-        raise UsageError(f"没有这个文件或文件夹：{path}")
-    if path.is_file():
-        if path.suffix.lower() not in _SUFFIXES:
-            raise UsageError(
-                f"不认识的文件类型：{path}；可用 {'、'.join(s[1:] for s in _SUFFIXES)}"
-            )
-        return [path]
-    is_dataset = any((path / mark).exists() for mark in _DATASET_MARKS)
-    pattern = "**/*.arrow" if is_dataset else "*"
-    files = sorted(
-        p
-        for p in path.glob(pattern)
-        if p.is_file() and p.suffix.lower() in _SUFFIXES and not p.name.startswith((".", "cache-"))
-    )
-    if not files:
-        raise UsageError(f"文件夹里没有可读的工单文件：{path}")
-    return files
-
-
-def raw_rows(path: Path) -> Iterator[RawRow]:
-    """Yield the rows of one file as they stand."""
-    suffix = path.suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
-        yield from _json_rows(path)
-    elif suffix == ".xlsx":
-        yield from _xlsx_rows(path)
-    elif suffix in (".parquet", ".arrow"):
-        yield from _arrow_rows(path)
-    else:
-        yield from _csv_rows(path)
 
 
 def _tickets_of(
@@ -306,7 +246,7 @@ def ticket_of_row(
     text = values.get(names["text"])
     if not isinstance(text, str):
         return reject("诉求为空" if text is None else "诉求不是文字", str(text)[:40])
-    if _UNREADABLE in text:
+    if UNREADABLE in text:
         return reject("编码无法识别", text[:40])
     try:
         check_text(text)
@@ -394,120 +334,3 @@ def iso_time(value: Any) -> str | None:
         return datetime(*parts).isoformat(timespec="seconds")  # type: ignore[arg-type]
     except ValueError:
         return None
-
-
-def _readable(line: Line) -> str:
-    return line.text if line.fault is None else _UNREADABLE + "\n"
-
-
-def _csv_rows(path: Path) -> Iterator[RawRow]:
-    csv.field_size_limit(_LONGEST_CELL)
-    with open_lines(str(path)) as lines:
-        first = next(lines, None)
-        if first is None:
-            raise DataError("文件是空的", path=path)
-        delimiter = max(",\t;", key=first.text.count)
-
-        def source() -> Iterator[str]:
-            yield _readable(first)
-            for line in lines:
-                yield _readable(line).replace("\x00", "")
-
-        reader = csv.reader(source(), delimiter=delimiter)
-        try:
-            header = [name.strip() for name in next(reader)]
-            while True:
-                start = reader.line_num + 1
-                cells = next(reader)
-                if not any(cell.strip() for cell in cells):
-                    continue
-                where = f"{path.name} 第 {start} 行"
-                values = dict(zip_longest(header, cells[: len(header)]))
-                if reader.line_num - start >= _MOST_LINES_IN_CELL:
-                    fault = f"直到第 {reader.line_num} 行都在一对引号里，多半是引号没有配对"
-                    yield RawRow(where, values, fault)
-                elif len(cells) > len(header):
-                    yield RawRow(where, values, f"有 {len(cells)} 列，表头只有 {len(header)} 列")
-                else:
-                    yield RawRow(where, values)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataError(
-                f"不是有效的 CSV，从这一行起读不下去（{error}）",
-                path=path,
-                line=start,
-                remedy="检查这一行的引号是否成对",
-            ) from None
-
-
-def _json_rows(path: Path) -> Iterator[RawRow]:
-    with open_lines(str(path)) as lines:
-        for line in lines:
-            where = f"{path.name} 第 {line.number} 行"
-            if line.fault is not None:
-                yield RawRow(where, {}, line.fault)
-                continue
-            if not line.text.strip():
-                continue
-            try:
-                values = json.loads(line.text)
-            except (ValueError, RecursionError):
-                yield RawRow(where, {}, "不是有效的 JSON")
-                continue
-            if isinstance(values, dict):
-                yield RawRow(where, values)
-            else:
-                yield RawRow(where, {}, "这一行不是 JSON 对象")
-
-
-def _xlsx_rows(path: Path) -> Iterator[RawRow]:
-    header: list[str] | None = None
-    for number, cells in enumerate(xlsx_rows(path), start=1):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if header is None:
-            header = [cell.strip() for cell in cells]
-            continue
-        yield RawRow(f"{path.name} 第 {number} 行", dict(zip(header, cells, strict=False)))
-    if header is None:
-        raise DataError("工作表是空的", path=path)
-
-
-def _arrow_rows(path: Path) -> Iterator[RawRow]:
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415
-    except ImportError:
-        raise UsageError(
-            f"读取 {path.name} 需要 pyarrow；请安装 jiesu-nlp[tables]，或另存为 CSV、JSONL"
-        ) from None
-    number = 0
-    try:
-        if path.suffix.lower() == ".parquet":
-            batches = pq.ParquetFile(path).iter_batches(batch_size=_BATCH)
-        else:
-            batches = _arrow_batches(pa, path)
-        for batch in batches:
-            for values in batch.to_pylist():
-                number += 1
-                yield RawRow(f"{path.name} 第 {number} 行", values)
-    except (pa.ArrowException, OSError) as fault:
-        raise DataError(
-            f"文件损坏，或不是 {path.suffix[1:]} 文件（{' '.join(str(fault).split())[:120]}）",
-            path=path,
-            remedy="重新导出该文件",
-        ) from None
-
-
-def _arrow_batches(pa: Any, path: Path) -> Iterator[Any]:
-    """Yield the batches of a ``datasets`` file: an Arrow stream, or the random-access format."""
-    with pa.memory_map(str(path)) as source:
-        try:
-            reader = pa.ipc.open_stream(source)
-        except pa.ArrowInvalid:
-            source.seek(0)
-            opened = pa.ipc.open_file(source)
-            yield from (opened.get_batch(i) for i in range(opened.num_record_batches))
-            return
-        yield from reader

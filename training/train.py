@@ -32,21 +32,18 @@ from jiesu_nlp.text.redact import redact
 from training.calibration import (
     AUTO_PRECISION,
     SUGGEST_PRECISION,
-    TICKET_LENGTH,
-    Evidence,
     calibrate,
-    gather,
-    read_labelled_tickets,
-    ticket_evidence,
+    unseen_tickets,
+    unseen_tickets_and_says,
     with_temperature,
 )
 from training.cold_start import unit_mass
-from training.cross_validation import held_out_fold
 from training.emergency import fit_emergency
 from training.evaluate import Evaluation, evaluate
 from training.labels import UNKNOWN, LabelBook
 from training.low_rank import Recipe, fit, recipe_for
 from training.model_card import model_card
+from training.raw_rows import data_files
 from training.reservoir import Reservoir
 from training.run_record import (
     CARD_FILE,
@@ -62,7 +59,7 @@ from training.run_record import (
 from training.split import Split, split_tickets
 from training.taxonomies import knowledge_for
 from training.texts import catalogue_texts, class_rows
-from training.tickets import LabelledTicket, Rejected, data_files, read_tickets
+from training.tickets import LabelledTicket, Rejected, read_tickets
 
 Progress = Callable[[str, float], None]
 
@@ -240,25 +237,10 @@ def train(
         name: [found.tickets[i] for i in getattr(split, name)]
         for name in ("train", "calibrate", "test")
     }
-    encoder_report: dict[str, Any] | None = None
-    classifier: LeafPredictor
     work = out.with_name(f".{out.name}-encoder")
-    if options.checkpoint is not None:
-        classifier, encoder_report = fit_encoder_on_tickets(
-            knowledge.catalogue,
-            parts["train"],
-            options,
-            options.checkpoint,
-            work,
-            lambda stage, done: progress(stage, 0.15 + 0.55 * done),
-        )
-    else:
-        classifier = fit_on_tickets(
-            knowledge.catalogue,
-            parts["train"],
-            options,
-            lambda done: progress("训练分类器", 0.15 + 0.55 * done),
-        )
+    classifier, encoder_report = _fitted(
+        knowledge.catalogue, parts["train"], options, work, progress
+    )
     progress("校准置信度", 0.70)
     classifier, calibration, temperature = calibrate_on_tickets(
         knowledge,
@@ -274,11 +256,12 @@ def train(
         [knowledge.catalogue.index[t.code] for t in parts["train"]],
         minlength=len(knowledge.catalogue),
     )
-    versions = knowledge.versions()
+    now = datetime.now(UTC)
+    created_at = now.isoformat(timespec="seconds")
     versions = {
-        "model": f"{out.name}+{datetime.now(UTC):%Y%m%d%H%M}",
+        "model": f"{out.name}+{now:%Y%m%d%H%M}",
         "code": code_version(),
-        **versions,
+        **knowledge.versions(),
     }
     evaluation = None
     if parts["test"]:
@@ -287,18 +270,21 @@ def train(
             dispatcher,
             sample(parts["test"], _MOST_TO_EVALUATE, options.seed),
             leaf_counts=leaf_counts.tolist(),
-            about={"bundle": out.name, "data": "留出的工单", "created_at": _now()},
+            about={"bundle": out.name, "data": "留出的工单", "created_at": created_at},
             report=lambda stage, done: progress(f"评测：{stage}", 0.78 + 0.17 * done),
         )
     progress("写入模型包", 0.96)
-    record = _record(data, found, split, options, classifier, leaf_counts, temperature, versions)
-    if encoder_report is not None:
-        record["architecture"] = "encoder"
-        record["recipe"] = encoder_report.pop("options")
-        record["encoder"] = encoder_report
-    record["calibrated_on"] = calibration.fitted_on
-    record["seconds"] = round(time.perf_counter() - started, 1)
-    record["peak_memory_mb"] = peak_memory_mb()
+    record = {
+        "created_at": created_at,
+        **_data_facts(data, found, split, leaf_counts),
+        **_model_facts(options, classifier, encoder_report),
+        "temperature": round(temperature, 4),
+        "calibrated_on": calibration.fitted_on,
+        "versions": versions,
+        "machine": machine(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "peak_memory_mb": peak_memory_mb(),
+    }
     summary = None if evaluation is None else evaluation.to_json()["overall"]
     has_says = any(leaf.says for leaf in knowledge.catalogue.leaves)
     files = {
@@ -323,11 +309,34 @@ def train(
             "data": record["data_hash"][:12],
             "seed": options.seed,
         },
-        created_at=_now(),
+        created_at=created_at,
     )
     shutil.rmtree(work, ignore_errors=True)
     progress("完成", 1.0)
     return Trained(bundle, evaluation, record)
+
+
+def _fitted(
+    catalogue: Catalogue,
+    tickets: Sequence[LabelledTicket],
+    options: TrainOptions,
+    work: Path,
+    progress: Progress,
+) -> tuple[LeafPredictor, dict[str, Any] | None]:
+    """Fit the classifier asked for; of an encoder also return the report."""
+    if options.checkpoint is not None:
+        return fit_encoder_on_tickets(
+            catalogue,
+            tickets,
+            options,
+            options.checkpoint,
+            work,
+            lambda stage, done: progress(stage, 0.15 + 0.55 * done),
+        )
+    classifier = fit_on_tickets(
+        catalogue, tickets, options, lambda done: progress("训练分类器", 0.15 + 0.55 * done)
+    )
+    return classifier, None
 
 
 def sample(tickets: Sequence[LabelledTicket], most: int, seed: int) -> list[LabelledTicket]:
@@ -436,45 +445,24 @@ def calibrate_on_tickets(
         note = f"未校准：校准工单只有 {len(chosen)} 件，至少需要 {_LEAST_TO_CALIBRATE} 件"
         return classifier, Calibration(fitted_on=note), 1.0
     temperature = 1.0
-    evidence: Evidence
     if len(chosen) >= _ENOUGH_TO_CALIBRATE or sister is None:
         # Of few easy tickets a temperature would make the model too sure of everything else.
         few = sample(chosen, _MOST_FOR_TEMPERATURE, seed)
         classifier, temperature = with_temperature(classifier, catalogue, few)
-        evidence = ticket_evidence(classifier, catalogue, chosen)
-        truth = [t.units or _directions(catalogue, t) for t in chosen]
+        unseen = unseen_tickets(classifier, catalogue, chosen)
         note = "留出的工单"
     else:
-        held_out = held_out_fold(catalogue, 0, recipe=sister)
-        long = np.array([len(text) >= TICKET_LENGTH for text in held_out.texts])
-        unseen, leaf_of = held_out.probabilities[long], held_out.leaf_of[long]
-        prepared = [
-            t for t in read_labelled_tickets() if any(c in catalogue.index for c in t.codes)
-        ]
-        chosen += prepared
-        evidence = gather(classifier, catalogue, chosen, (unseen, leaf_of))
-        truth = [t.units or _directions(catalogue, t) for t in chosen]
-        truth += [(catalogue.leaves[row].unit,) for row in leaf_of]
+        unseen = unseen_tickets_and_says(classifier, catalogue, chosen, sister)
         note = "校准工单与留出例句各占一半权重"
     classifier, calibration = calibrate(
         classifier,
-        evidence,
+        unseen,
         lambda p: unit_mass(knowledge, p),
-        truth,
         auto_precision=auto_precision,
         suggest_precision=suggest_precision,
         fitted_on=note,
     )
     return classifier, calibration, temperature
-
-
-def _directions(catalogue: Catalogue, ticket: LabelledTicket) -> tuple[str, ...]:
-    """Units a ticket without one may go to: the directions of its leaves."""
-    return tuple(catalogue.by_code[c].unit for c in ticket.codes if c in catalogue.by_code)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _without_texts(evaluation: Evaluation) -> dict[str, Any]:
@@ -487,20 +475,12 @@ def _without_texts(evaluation: Evaluation) -> dict[str, Any]:
     return data
 
 
-def _record(
-    data: Sequence[Path],
-    found: Gathered,
-    split: Split,
-    options: TrainOptions,
-    classifier: LeafPredictor,
-    leaf_counts: Ints,
-    temperature: float,
-    versions: Mapping[str, str],
+def _data_facts(
+    data: Sequence[Path], found: Gathered, split: Split, leaf_counts: Ints
 ) -> dict[str, Any]:
+    """Return what the run record says of the data."""
     files = [(p.name, file_hash(p)) for source in data for p in data_files(Path(source))]
-    recipe = asdict(options.recipe or Recipe(seed=options.seed))
     return {
-        "created_at": _now(),
         "data": [{"file": name, "sha256": digest} for name, digest in files],
         "data_hash": files[0][1] if len(files) == 1 else _joined_hash(files),
         "rows": found.rows,
@@ -512,6 +492,14 @@ def _record(
         "leaves_with_tickets": int((leaf_counts > 0).sum()),
         "leaves": len(leaf_counts),
         "leaf_counts": leaf_counts.tolist(),
+    }
+
+
+def _model_facts(
+    options: TrainOptions, classifier: LeafPredictor, encoder_report: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return what the run record says of the model."""
+    facts: dict[str, Any] = {
         "architecture": "linear",
         "taxonomy": options.taxonomy or "taxonomy/",
         "options": {
@@ -524,12 +512,13 @@ def _record(
             "seed": options.seed,
             "columns": dict(options.columns),
         },
-        "recipe": recipe,
-        "temperature": round(temperature, 4),
+        "recipe": asdict(options.recipe or Recipe(seed=options.seed)),
         "vocabulary": len(classifier.vocabulary) if isinstance(classifier, Classifier) else None,
-        "versions": dict(versions),
-        "machine": machine(),
     }
+    if encoder_report is None:
+        return facts
+    told = {k: v for k, v in encoder_report.items() if k != "options"}
+    return facts | {"architecture": "encoder", "recipe": encoder_report["options"], "encoder": told}
 
 
 def _joined_hash(files: Sequence[tuple[str, str]]) -> str:

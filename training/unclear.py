@@ -10,12 +10,12 @@ _RARE = "氘氚瓩鼐彧罘囧觑缂旮赟镳蕖苘嵴髹钐砗胂耄"
 
 
 def unclear_texts(tickets: Sequence[str], *, count: int = 120, seed: int = 0) -> list[str]:
-    """Return seeded gibberish: keyboard mashing, numbers, rare and shuffled characters, fragments.
+    """Return seeded gibberish: keyboard mashing, numbers, rare and mixed characters, mere sounds.
 
     Parameters
     ----------
     tickets
-        Their characters are shuffled and their last few characters cut off; never used whole.
+        Some of the texts are drawn from their characters, in no order.
     """
     rng = random.Random(seed)
     characters = list("".join(tickets[:2000]).replace("\n", "")) or list(_RARE)

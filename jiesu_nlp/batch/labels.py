@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,7 +52,7 @@ class Refiled:
 
 
 class OldLabels:
-    """Reads old labels (code, name of a leaf, or path of names) with one catalogue."""
+    """Reads old labels with one catalogue: code, path of names, or a name that only one leaf has."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -59,11 +60,13 @@ class OldLabels:
     @cached_property
     def _known(self) -> dict[str, str]:
         known: dict[str, str] = {}
+        names = Counter(leaf.name for leaf in self.catalogue.leaves)
         for retired in self.catalogue.retired:
             known[retired.name] = known[retired.code] = retired.code
         for leaf in self.catalogue.leaves:
-            known["›".join(self.catalogue.path(leaf.code))] = leaf.code
-            known[leaf.name] = known[leaf.code] = leaf.code
+            known["›".join(self.catalogue.path(leaf.code))] = known[leaf.code] = leaf.code
+            if names[leaf.name] == 1:
+                known[leaf.name] = leaf.code
         return known
 
     def code_of(self, label: str | None) -> str | None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from jiesu_nlp.batch.extras import arrow
 from jiesu_nlp.batch.manifest import Manifest, Shard
 from jiesu_nlp.batch.rows import BadRow, answer_batch, output_schema
-from jiesu_nlp.batch.run import Plan, Tally, opened
+from jiesu_nlp.batch.run import Plan, Start, Tally, opened
 from jiesu_nlp.batch.sink import write_shard
 from jiesu_nlp.batch.source import Chunk, Source, UnreadableError
 from jiesu_nlp.batch.verdicts import patch, read_saved
@@ -39,22 +39,17 @@ def relabel(
     source: Source,
     dispatcher: Dispatcher,
     plan: Plan,
+    start: Start,
     *,
-    spec: str,
-    bundle: str,
     workers: int,
-    restart: bool = False,
-    accept_changed_bundle: bool = False,
     progress: Callable[[Tally], None] = lambda tally: None,
 ) -> Tally:
     """Answer all rows of a source into the plan's output, or finish doing so.
 
     Parameters
     ----------
-    source, dispatcher, plan
-        What, by which bundle, and how.
-    spec, bundle, restart, accept_changed_bundle
-        See :func:`jiesu_nlp.batch.run.opened`.
+    source, dispatcher, plan, start
+        What, by which bundle, how, and from where on.
     workers
         Processes.
     progress
@@ -67,20 +62,11 @@ def relabel(
     BundleError
         If the bundle changed since the run began.
     """
-    with opened(
-        plan,
-        engine="local",
-        spec=spec,
-        pieces=source.pieces,
-        schema=source.schema,
-        bundle=bundle,
-        restart=restart,
-        accept_changed_bundle=accept_changed_bundle,
-    ) as (manifest, tally):
+    with opened(source, plan, start, engine="local") as (manifest, tally):
         if plan.table is not None:
             schema = output_schema(source.schema, plan.task)
-            plan.table.prepare(schema, plan.task.prefix, manifest.run, restart=restart)
-        _run(source, dispatcher, plan, manifest, bundle, workers, tally, progress)
+            plan.table.prepare(schema, plan.task.prefix, manifest.run, restart=start.restart)
+        _run(source, dispatcher, plan, manifest, start.bundle, workers, tally, progress)
         return tally
 
 
@@ -98,6 +84,7 @@ def _start_worker() -> None:
 
 
 def _ready() -> int:
+    """Answer the first call, upon which all workers are forked: before the reading begins."""
     return os.getpid()
 
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import heapq
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jiesu_nlp.batch.extras import need
 from jiesu_nlp.batch.labels import BASES, REASONS
 from jiesu_nlp.batch.manifest import Manifest
-from jiesu_nlp.batch.sink import MOVES
+from jiesu_nlp.batch.sink import ledger
 from jiesu_nlp.batch.verdicts import ROW, SOURCE, VERDICT, read_saved
+from jiesu_nlp.batch.workbook import write_workbook
 from jiesu_nlp.catalogue.model import Catalogue
 from jiesu_nlp.errors import UsageError
-from jiesu_nlp.files import replace_file
 
 _EXAMPLES = 3
-REVIEW_LIMIT = 5_000
 _ORDER = ("split", "unknown", "outside", "unsure")
 
 
@@ -77,14 +74,6 @@ class ClassMoves:
     moved: int
     left: int
     after: int
-
-
-def ledger(manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[tuple[str, Any]]:
-    """Yield the key of a shard and a ledger table of it, in order."""
-    parquet = need("pyarrow.parquet", "tables", "变化报告")
-    for key, path in manifest.files(MOVES):
-        if path.exists():
-            yield key, parquet.ParquetFile(path).read(columns=columns)
 
 
 def count_moves(output: Path) -> Moves:
@@ -175,61 +164,21 @@ def review_rows(output: Path, limit: int) -> list[dict[str, Any]]:
 
 def write_review(path: Path, rows: Sequence[dict[str, Any]], catalogue: Catalogue) -> None:
     """Write the rows that need a person as a workbook with an empty column for the verdict."""
-    from openpyxl import Workbook  # noqa: PLC0415 - slow to import, rarely needed
-    from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # noqa: PLC0415
-    from openpyxl.styles import Font  # noqa: PLC0415
+    columns = {
+        SOURCE: 18, ROW: 8, "诉求内容（已脱敏）": 60, "原标签": 28, "建议": 28, "把握": 8,
+        "其他候选": 40, "为何要看": 24, VERDICT: 14, "备注": 20,
+    }  # fmt: skip
+    write_workbook(path, "复核", columns, (_review_row(row, catalogue) for row in rows))
 
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("复核")
-    widths = {
-        "A": 18,
-        "B": 8,
-        "C": 60,
-        "D": 28,
-        "E": 28,
-        "F": 8,
-        "G": 40,
-        "H": 24,
-        "I": 14,
-        "J": 20,
-    }
-    for column, width in widths.items():
-        sheet.column_dimensions[column].width = width
-    sheet.freeze_panes = "A2"
 
-    def cell(value: Any, *, bold: bool = False) -> Any:
-        text = ILLEGAL_CHARACTERS_RE.sub("", value) if isinstance(value, str) else value
-        made = WriteOnlyCell(sheet, text)
-        if isinstance(value, str):
-            made.data_type = "s"  # a ticket that begins with = is no formula
-        made.font = Font(bold=bold)
-        return made
-
-    header = (
-        SOURCE,
-        ROW,
-        "诉求内容（已脱敏）",
-        "原标签",
-        "建议",
-        "把握",
-        "其他候选",
-        "为何要看",
-        VERDICT,
-        "备注",
-    )
-    sheet.append([cell(h, bold=True) for h in header])
-    for row in rows:
-        old = name_of(catalogue, row["old"]) or row["raw"] or ""
-        others = [name_of(catalogue, c) for c in row["candidates"] if c != row["new"]][:4]
-        values = (
-            row["source"], row["row"], row["text"], old, name_of(catalogue, row["new"]),
-            row["confidence"], "；".join(others), "、".join(REASONS[r] for r in row["reasons"]), "", "",
-        )  # fmt: skip
-        sheet.append([cell(v) for v in values])
-    whole = io.BytesIO()
-    book.save(whole)
-    replace_file(path, whole.getvalue())
+def _review_row(row: dict[str, Any], catalogue: Catalogue) -> tuple[str | float | None, ...]:
+    old = name_of(catalogue, row["old"]) or row["raw"]
+    others = [name_of(catalogue, c) for c in row["candidates"] if c != row["new"]][:4]
+    reasons = "、".join(REASONS[r] for r in row["reasons"])
+    return (
+        row["source"], row["row"], row["text"], old, name_of(catalogue, row["new"]),
+        row["confidence"], "；".join(others), reasons, None, None,
+    )  # fmt: skip
 
 
 def basis_label(basis: str) -> str:

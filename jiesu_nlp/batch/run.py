@@ -17,9 +17,10 @@ from jiesu_nlp import __version__
 from jiesu_nlp.batch.manifest import FOLDER, Manifest, Shard, locked
 from jiesu_nlp.batch.rows import Task, output_schema
 from jiesu_nlp.batch.sink import clear_unfinished, gather_bad_rows
+from jiesu_nlp.batch.source import Source
 from jiesu_nlp.batch.table import Table
 from jiesu_nlp.bundle import MANIFEST, Bundle
-from jiesu_nlp.errors import BundleError, DataError, UsageError
+from jiesu_nlp.errors import BundleError, UsageError
 
 SHARD_ROWS = 20_000
 
@@ -38,6 +39,28 @@ class Plan:
     partition_by: str | None = None
     shard_rows: int = SHARD_ROWS
     table: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a run begins or goes on: what is asked besides the plan.
+
+    Attributes
+    ----------
+    spec
+        What the user calls the input.
+    bundle
+        :func:`identity_of` the bundle.
+    restart
+        Discard the finished shards of an earlier run.
+    accept_changed_bundle
+        Finish a run with another bundle than it began with.
+    """
+
+    spec: str
+    bundle: str
+    restart: bool = False
+    accept_changed_bundle: bool = False
 
 
 @dataclass
@@ -76,32 +99,16 @@ def identity_of(bundle: Bundle) -> str:
 
 @contextmanager
 def opened(
-    plan: Plan,
-    *,
-    engine: str,
-    spec: str,
-    pieces: tuple[str, ...],
-    schema: Any,
-    bundle: str,
-    restart: bool,
-    accept_changed_bundle: bool,
+    source: Source, plan: Plan, start: Start, *, engine: str
 ) -> Iterator[tuple[Manifest, Tally]]:
     """Hold the output folder for a new run or the rest of one; gather the bad rows at the end.
 
     Parameters
     ----------
-    plan
-        What to do.
+    source, plan, start
+        What is read, what to do with it, and how to begin.
     engine
         ``local`` or ``spark``.
-    spec, pieces, schema
-        What the user calls the input, its pieces, and its Arrow schema.
-    bundle
-        :func:`identity_of` the bundle.
-    restart
-        Discard the finished shards of an earlier run.
-    accept_changed_bundle
-        Finish a run with another bundle than it began with.
 
     Raises
     ------
@@ -110,26 +117,26 @@ def opened(
     BundleError
         If the bundle changed since the run began.
     """
-    output_schema(schema, plan.task)
+    output_schema(source.schema, plan.task)
     _check_folder(plan.output)
     with locked(plan.output):
-        if restart:
+        if start.restart:
             _discard(plan.output)
         clear_unfinished(plan.output)
         manifest = Manifest(plan.output)
         header = {
             "engine": engine,
-            "input": spec,
-            "pieces": list(pieces),
-            "schema": [f"{f.name}: {f.type}" for f in schema],
+            "input": start.spec,
+            "pieces": list(source.pieces),
+            "schema": [f"{f.name}: {f.type}" for f in source.schema],
             "task": json.loads(json.dumps(asdict(plan.task))),
             "form": plan.form,
             "table": None if plan.table is None else plan.table.shown,
             "partition_by": plan.partition_by,
             "shard_rows": plan.shard_rows,
-            "bundle": bundle,
+            "bundle": start.bundle,
         }
-        _check_header(manifest, header, accept_changed_bundle)
+        _check_header(manifest, header, start.accept_changed_bundle)
         tally = Tally()
         try:
             yield manifest, tally
@@ -175,13 +182,7 @@ def _check_folder(output: Path) -> None:
 
 
 def _discard(output: Path) -> None:
-    """Remove the files of an earlier run; nothing else in the folder is touched."""
-    try:
-        files = [f.path for s in Manifest(output).shards.values() for f in s.files]
-    except DataError:
-        files = []
-    for name in files:
-        (output / name).unlink(missing_ok=True)
+    """Remove the files of an earlier run; what no shard is named like stays."""
     for path in output.rglob("part-*.*"):
         path.unlink(missing_ok=True)
     for path in (output / FOLDER).iterdir():

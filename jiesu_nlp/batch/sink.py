@@ -6,7 +6,7 @@ import errno
 import io
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,14 +42,14 @@ def write_shard(
     if answered.table.num_rows and form != "table":
         for folder, table in _partitions(answered.table, partition_by):
             name = f"{folder}part-{key}.{form}"
-            written.append(_write(output, name, _encode(table, form)))
+            written.append(_written(output, name, _encode(table, form)))
     if answered.moves is not None and answered.moves.num_rows:
         name = f"{FOLDER}/{MOVES}/part-{key}.parquet"
-        written.append(_write(output, name, _encode(answered.moves, "parquet")))
+        written.append(_written(output, name, _encode(answered.moves, "parquet")))
     if answered.bad:
         name = f"{FOLDER}/{BAD}/part-{key}.jsonl"
         lines = "".join(bad_line(source, b) + "\n" for b in answered.bad)
-        written.append(_write(output, name, lines.encode(errors="replace")))
+        written.append(_written(output, name, lines.encode(errors="replace")))
     return tuple(written)
 
 
@@ -104,23 +104,28 @@ def bad_line(source: str, bad: BadRow) -> str:
     return json.dumps(found, ensure_ascii=False, default=str)
 
 
-def _write(output: Path, name: str, data: bytes) -> Written:
+def _write(output: Path, name: str, parts: Iterable[bytes]) -> Path:
     path = output / name
     temporary = path.with_name(f".{path.name}{_TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            stream.write(data)
+            stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as fault:
-        temporary.unlink(missing_ok=True)
         why = "磁盘已满" if fault.errno == errno.ENOSPC else fault.strerror or str(fault)
         raise UsageError(
             f"写 {path} 失败：{why}；已完成的分片保留，排除后重新运行同一命令即可继续"
         ) from None
-    return Written(name, len(data), sha256_of(path))
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _written(output: Path, name: str, data: bytes) -> Written:
+    return Written(name, len(data), sha256_of(_write(output, name, [data])))
 
 
 def clear_unfinished(output: Path) -> None:
@@ -131,17 +136,20 @@ def clear_unfinished(output: Path) -> None:
 
 def gather_bad_rows(output: Path, manifest: Manifest) -> Path | None:
     """Join the bad rows of all shards, in order, into ``bad_rows.jsonl``; none, no file."""
-    target = output / FOLDER / "bad_rows.jsonl"
+    name = f"{FOLDER}/bad_rows.jsonl"
     parts = [path for _, path in manifest.files(BAD) if path.exists()]
-    if not parts:
-        target.unlink(missing_ok=True)
-        return None
-    temporary = target.with_name(f".{target.name}{_TEMPORARY}")
-    with temporary.open("wb") as stream:
-        for part in parts:
-            stream.write(part.read_bytes())
-    temporary.replace(target)
-    return target
+    if parts:
+        return _write(output, name, (part.read_bytes() for part in parts))
+    (output / name).unlink(missing_ok=True)
+    return None
+
+
+def ledger(manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[tuple[str, Any]]:
+    """Yield the key of a shard and a ledger table of it, in order."""
+    parquet = need("pyarrow.parquet", "tables", "变化报告")
+    for key, path in manifest.files(MOVES):
+        if path.exists():
+            yield key, parquet.ParquetFile(path).read(columns=columns)
 
 
 def rewrite(output: Path, file: Written, change: Callable[[Any], Any]) -> Written:
@@ -154,4 +162,4 @@ def rewrite(output: Path, file: Written, change: Callable[[Any], Any]) -> Writte
     """
     parquet = need("pyarrow.parquet", "tables", "读 Parquet ")
     table = parquet.ParquetFile(output / file.path).read()
-    return _write(output, file.path, _encode(change(table), "parquet"))
+    return _written(output, file.path, _encode(change(table), "parquet"))

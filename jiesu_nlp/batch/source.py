@@ -52,7 +52,6 @@ class Source(Protocol):
 
     pieces: tuple[str, ...]
     schema: Any
-    rows: int | None
 
     def read(self, piece: int, size: int) -> Iterator[Chunk]:
         """Yield the batches of one piece.
@@ -133,16 +132,15 @@ class ParquetSource:
         total = 0
         for i, file in enumerate(files):
             try:
-                opened = self._parquet.ParquetFile(file)
-                schemas[i] = _plain_schema(opened.schema_arrow)
-                self._starts[i] = total
-                total += opened.metadata.num_rows
-                opened.close()
+                with self._parquet.ParquetFile(file) as opened:
+                    schemas[i] = _plain_schema(opened.schema_arrow)
+                    self._starts[i] = total
+                    total += opened.metadata.num_rows
             except (OSError, ValueError) as fault:
                 self._faults[i] = f"文件损坏或不是 Parquet：{_brief(fault)}"
         if not schemas:
             raise DataError("没有一个文件能读", path=files[0], remedy="检查文件是否完整")
-        self.rows: int | None = total
+        self._rows = max(total, 1)
         self.schema = self._unify(schemas)
 
     def _unify(self, schemas: dict[int, Any]) -> Any:
@@ -181,7 +179,7 @@ class ParquetSource:
                 for batch in file.iter_batches(batch_size=size, use_threads=False):
                     numbers = range(done + 1, done + batch.num_rows + 1)
                     done += batch.num_rows
-                    share = (self._starts[piece] + done) / max(self.rows or 0, 1)
+                    share = (self._starts[piece] + done) / self._rows
                     yield Chunk(self._conform(batch, piece), numbers, share=share)
         except (OSError, ValueError) as fault:
             raise UnreadableError(
@@ -209,7 +207,6 @@ class _RowPieces:
         self.pieces = pieces
         self._readers = readers
         self.schema = readers[0].schema()
-        self.rows: int | None = None
 
     def read(self, piece: int, size: int) -> Iterator[Chunk]:
         """Yield the batches of one piece."""

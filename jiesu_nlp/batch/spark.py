@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from jiesu_nlp.batch.extras import arrow, need
 from jiesu_nlp.batch.manifest import FOLDER, Shard, Written, sha256_of
 from jiesu_nlp.batch.rows import Answered, Task, answer_batch, moves_schema, output_schema, task_of
-from jiesu_nlp.batch.run import SHARD_ROWS, Plan, Tally, opened
+from jiesu_nlp.batch.run import SHARD_ROWS, Plan, Start, Tally, opened
 from jiesu_nlp.batch.sink import BAD, MOVES, bad_line
 from jiesu_nlp.batch.source import Chunk
 from jiesu_nlp.batch.verdicts import read_saved, rewritten
@@ -288,7 +288,6 @@ class SparkSource:
                 f"没有 Parquet 文件：{spec}；Spark 引擎只读 Parquet，别的格式请用 local"
             )
         self.pieces = tuple(f.name for f in self._files)
-        self.rows: int | None = None
         try:
             reader = spark.read.option("mergeSchema", "true").option("basePath", self._base)
             self._types = reader.parquet(*(f.uri for f in self._files)).schema
@@ -358,12 +357,9 @@ def relabel(
     spark: Any,
     source: SparkSource,
     plan: Plan,
+    start: Start,
     *,
-    spec: str,
     bundle: Bundle,
-    identity: str,
-    restart: bool = False,
-    accept_changed_bundle: bool = False,
     progress: Callable[[Tally], None] = lambda tally: None,
 ) -> Tally:
     """Answer all rows of a source into the plan's output folder, or finish doing so.
@@ -372,12 +368,10 @@ def relabel(
 
     Parameters
     ----------
-    spark, source, plan
-        Where, what and how.
+    spark, source, plan, start
+        Where, what, how, and from where on.
     bundle
         By which bundle.
-    spec, identity, restart, accept_changed_bundle
-        See :func:`jiesu_nlp.batch.run.opened`; ``identity`` is its ``bundle``.
     progress
         Called after every wave.
 
@@ -389,16 +383,7 @@ def relabel(
         If the bundle changed since the run began.
     """
     with (
-        opened(
-            plan,
-            engine="spark",
-            spec=spec,
-            pieces=source.pieces,
-            schema=source.schema,
-            bundle=identity,
-            restart=restart,
-            accept_changed_bundle=accept_changed_bundle,
-        ) as (manifest, tally),
+        opened(source, plan, start, engine="spark") as (manifest, tally),
         shipped(spark, bundle) as name,
     ):
         waves = source.waves()
@@ -416,7 +401,8 @@ def relabel(
             if old is not None and manifest.intact(old):
                 tally.add(old, resumed=True)
             else:
-                shard = _do_wave(spark, source.frame(wave), plan, name, key, digest, identity)
+                frame = source.frame(wave)
+                shard = _do_wave(spark, frame, plan, name, key, digest, start.bundle)
                 manifest.add(shard)
                 tally.add(shard)
             done += sum(f.bytes for f in wave)

@@ -13,16 +13,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 from jiesu_nlp.batch.extras import arrow
 from jiesu_nlp.batch.manifest import FOLDER, Manifest, Written, locked
 from jiesu_nlp.batch.rows import Task, task_of
-from jiesu_nlp.batch.sink import rewrite
+from jiesu_nlp.batch.sink import ledger, rewrite
 from jiesu_nlp.batch.table import Table
+from jiesu_nlp.batch.workbook import check_filled_in
 from jiesu_nlp.catalogue.model import Catalogue
 from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.files import replace_file
+from jiesu_nlp.locate.xlsx import xlsx_rows
 
 _SAVED = "verdicts.json"
 SOURCE, ROW, VERDICT = "来源", "行", "核定编码"
@@ -36,49 +37,39 @@ def read_workbook(path: Path, catalogue: Catalogue) -> Verdicts:
     Raises
     ------
     UsageError
-        If the file is no workbook.
+        If the file is no .xlsx, or holds no verdict.
     DataError
-        If a code is no active leaf, or a row has two verdicts.
+        If it is no workbook of ours, a code is no active leaf, or a row has two verdicts.
     """
-    from openpyxl import load_workbook  # noqa: PLC0415 - slow to import, rarely needed
-
-    try:
-        book = load_workbook(path, read_only=True, data_only=True)
-    except FileNotFoundError:
-        raise UsageError(f"文件不存在：{path}") from None
-    except (BadZipFile, KeyError, OSError, ValueError):
-        raise UsageError(f"不是有效的 XLSX 文件：{path}") from None
+    check_filled_in(path)
+    rows = xlsx_rows(path)
+    header = [c.strip() for c in next(rows, [])]
+    missing = [c for c in (SOURCE, ROW, VERDICT) if c not in header]
+    if missing:
+        raise DataError(
+            f"缺少列：{'、'.join(missing)}", path=path, line=1, remedy="用重标导出的复核表填写"
+        )
     found: Verdicts = {}
-    try:
-        rows = book[book.sheetnames[0]].iter_rows(values_only=True)
-        header = [str(c or "").strip() for c in next(rows, ())]
-        missing = [c for c in (SOURCE, ROW, VERDICT) if c not in header]
-        if missing:
+    for line, cells in enumerate(rows, start=2):
+        row = dict.fromkeys(header, "") | dict(zip(header, cells, strict=False))
+        code = row[VERDICT].strip()
+        if not code:
+            continue
+        if code not in catalogue.by_code:
+            after = "、".join(catalogue.successors(code))
             raise DataError(
-                f"缺少列：{'、'.join(missing)}", path=path, line=1, remedy="用重标导出的复核表填写"
+                f"“{code}”不是现行细项编码" + (f"（后继：{after}）" if after else ""),
+                path=path,
+                line=line,
+                field=VERDICT,
+                remedy="填派单目录中的编码，形如 09-02-003",
             )
-        for line, cells in enumerate(rows, start=2):
-            row = dict(zip(header, cells, strict=False))
-            code = str(row.get(VERDICT) or "").strip()
-            if not code:
-                continue
-            if code not in catalogue.by_code:
-                after = "、".join(catalogue.successors(code))
-                raise DataError(
-                    f"“{code}”不是现行细项编码" + (f"（后继：{after}）" if after else ""),
-                    path=path,
-                    line=line,
-                    field=VERDICT,
-                    remedy="填派单目录中的编码，形如 09-02-003",
-                )
-            try:
-                key = (str(row[SOURCE]), int(str(row[ROW])))
-            except ValueError:
-                raise DataError("行号不是整数", path=path, line=line, field=ROW) from None
-            if found.setdefault(key, code) != code:
-                raise DataError("同一行有两个不同的核定", path=path, line=line, field=VERDICT)
-    finally:
-        book.close()
+        try:
+            key = (row[SOURCE], int(row[ROW]))
+        except ValueError:
+            raise DataError("行号不是整数", path=path, line=line, field=ROW) from None
+        if found.setdefault(key, code) != code:
+            raise DataError("同一行有两个不同的核定", path=path, line=line, field=VERDICT)
     if not found:
         raise UsageError(f"{path} 里没有填写核定编码")
     return found
@@ -182,8 +173,6 @@ def apply_verdicts(
 
 
 def _by_shard(verdicts: Verdicts, manifest: Manifest) -> dict[str, Verdicts]:
-    from jiesu_nlp.batch.moves import ledger  # noqa: PLC0415 - the two know each other
-
     found: dict[str, Verdicts] = {}
     left = dict(verdicts)
     for key, table in ledger(manifest, ["source", "row"]):

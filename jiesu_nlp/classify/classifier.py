@@ -55,7 +55,7 @@ class Classifier(LeafPredictor):
     matter_scale, wording_scale
         Weights of the two cosines in the logit; they include the temperature.
     set_threshold
-        A leaf is in the conformal set if its probability is at least this.
+        A leaf is in the conformal set if its score (:func:`set_scores`) is at least this.
     coverage
         Stated coverage of the set.
     largest_set

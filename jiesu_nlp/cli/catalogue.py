@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from jiesu_nlp.catalogue import Catalogue, Leaf, read_catalogue, write_catalogue
 from jiesu_nlp.catalogue.checks import Finding, check_catalogue
 from jiesu_nlp.catalogue.diff import LABELS, diff
 from jiesu_nlp.catalogue.exchange import export_catalogue, import_catalogue, read_mapping
 from jiesu_nlp.catalogue.search import search
-from jiesu_nlp.cli.console import out
+from jiesu_nlp.cli.console import say, say_table
 from jiesu_nlp.errors import UsageError
 from jiesu_nlp.home import taxonomy_dir
 from jiesu_nlp.vocabulary import Tier
@@ -46,18 +45,18 @@ def show(
         table = Table("编码", "一级类", "细项数", "范围", box=None)
         for c in catalogue.classes:
             table.add_row(c.code, c.name, str(c.budget), c.scope)
-        out.print(f"{catalogue.title}，版本 {catalogue.version}，细项 {len(catalogue)}")
-        out.print(table)
+        say(f"{catalogue.title}，版本 {catalogue.version}，细项 {len(catalogue)}")
+        say_table(table)
     elif code in catalogue:
         _show_leaf(catalogue, catalogue.by_code[code])
     elif code in catalogue.retired_by_code:
         successors = "、".join(f"{s} {catalogue.name_of(s)}" for s in catalogue.successors(code))
-        out.print(f"{code} {catalogue.retired_by_code[code].name} 已退役 → {successors}")
+        say(f"{code} {catalogue.retired_by_code[code].name} 已退役 → {successors}")
     elif catalogue.name_of(code):
         table = Table("编码", "细项", "派单方向", "时限", "定义", box=None)
         for leaf in catalogue.leaves_under(code):
             table.add_row(leaf.code, leaf.name, leaf.unit, leaf.limit, leaf.definition)
-        out.print(table)
+        say_table(table)
     else:
         raise UsageError(f"没有编码 {code}；可用 jiesu catalogue search 检索")
 
@@ -77,9 +76,9 @@ def _show_leaf(catalogue: Catalogue, leaf: Leaf) -> None:
     table.add_row("时限", Tier(leaf.limit).label)
     table.add_row("依据", leaf.basis)
     table.add_row("方向说明", leaf.route)
-    for i, say in enumerate(leaf.says):
-        table.add_row("例句" if i == 0 else "", say)
-    out.print(table)
+    for i, line in enumerate(leaf.says):
+        table.add_row("例句" if i == 0 else "", line)
+    say_table(table)
 
 
 @app.command("search", help="按名称、拼音首字母或含义检索。例：jiesu catalogue search 占道")
@@ -97,9 +96,9 @@ def search_command(
             leaf.code, leaf.name, catalogue.path(leaf.code)[0], leaf.unit, leaf.definition
         )
     if not found:
-        out.print(f"没有找到与“{words}”有关的细项")
+        say(f"没有找到与“{words}”有关的细项")
         raise typer.Exit(1)
-    out.print(table)
+    say_table(table)
 
 
 @app.command("check", help="检查目录：数量、编码、相邻项、单位、时限、例句质量。")
@@ -114,7 +113,7 @@ def check(
     _print_findings(findings, None if everything else _MAX_SHOWN)
     says = sum(len(leaf.says) for leaf in catalogue.leaves)
     count = Counter(f.severity for f in findings)
-    out.print(f"细项 {len(catalogue)}，例句 {says}，错误 {count['error']}，提醒 {count['warning']}")
+    say(f"细项 {len(catalogue)}，例句 {says}，错误 {count['error']}，提醒 {count['warning']}")
     if count["error"] or (strict and count["warning"]):
         raise typer.Exit(1)
 
@@ -123,10 +122,9 @@ def _print_findings(findings: list[Finding], most: int | None) -> None:
     for finding in findings[:most]:
         style = "red" if finding.severity == "error" else "yellow"
         label = "错误" if finding.severity == "error" else "提醒"
-        line = Text.assemble((label, style), f" {finding.check} {finding.code} {finding.message}")
-        out.print(line, soft_wrap=True)
+        say(f" {finding.check} {finding.code} {finding.message}", head=label, style=style)
     if most is not None and len(findings) > most:
-        out.print(f"……另有 {len(findings) - most} 条，加 --all 查看")
+        say(f"……另有 {len(findings) - most} 条，加 --all 查看")
 
 
 @app.command("export", help="导出为 .xlsx（供业务人员编辑）或 .jsonl。")
@@ -137,7 +135,7 @@ def export(
     """Write the catalogue as a spreadsheet or JSON lines."""
     catalogue = read_catalogue(catalogue_dir(folder))
     export_catalogue(catalogue, path)
-    out.print(f"已导出 {len(catalogue)} 个细项 → {path}")
+    say(f"已导出 {len(catalogue)} 个细项 → {path}")
 
 
 @app.command("import", help="导入正式目录表（.xlsx、.csv、.jsonl）；有一处问题就整表不写入。")
@@ -162,19 +160,17 @@ def import_command(
         mapping=read_mapping(mapping) if mapping else None,
     )
     for problem in problems[:200]:
-        out.print(Text.assemble(("问题 ", "red"), str(problem)), soft_wrap=True)
+        say(f" {problem}", head="问题", style="red")
     if catalogue is None:
-        out.print(f"共 {len(problems)} 个问题，没有写入任何内容")
+        say(f"共 {len(problems)} 个问题，没有写入任何内容")
         raise typer.Exit(3)
     changes = Counter(c.kind for c in diff(base, catalogue))
     summary = "，".join(f"{LABELS[k]} {n}" for k, n in changes.items()) or "没有变化"
     if dry_run:
-        out.print(
-            f"检查通过：细项 {len(catalogue)}；与现行目录相比：{summary}。未写入（--dry-run）"
-        )
+        say(f"检查通过：细项 {len(catalogue)}；与现行目录相比：{summary}。未写入（--dry-run）")
         return
     write_catalogue(catalogue, directory)
-    out.print(f"已导入 {len(catalogue)} 个细项；{summary}。请运行 jiesu model build 重建模型包")
+    say(f"已导入 {len(catalogue)} 个细项；{summary}。请运行 jiesu model build 重建模型包")
 
 
 @app.command("diff", help="比较两个目录文件夹：新增、退役、调整、更名、方向与时限变化。")
@@ -187,5 +183,5 @@ def diff_command(
     table = Table("变化", "编码", "名称", "原", "现", box=None)
     for c in changes:
         table.add_row(LABELS[c.kind], c.code, c.name, c.before, c.after)
-    out.print(table)
-    out.print(f"共 {len(changes)} 处变化")
+    say_table(table)
+    say(f"共 {len(changes)} 处变化")

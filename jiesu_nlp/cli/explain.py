@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,15 +14,13 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from jiesu_nlp.cli.console import load_dispatcher, out
-from jiesu_nlp.errors import UsageError
+from jiesu_nlp.cli.console import BundleOption, load_dispatcher, out, text_or_standard_input
+from jiesu_nlp.cli.render import DECISIONS, PLACE_STATUSES
 from jiesu_nlp.explain import GATE_LABELS, Explanation, Stage, explain
-from jiesu_nlp.stream import open_lines
 from jiesu_nlp.ticket import Ticket
 
 _EPILOG = '例：jiesu explain "朝阳区望京西园四区楼下烧烤店油烟太大" ； 加 --json 输出结构化结果'
 _MARKS = {True: ("✓", "green"), False: ("·", "dim")}
-_DECISIONS = {"auto": "可直派", "suggest": "建议派单", "review": "请人工核定"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,16 +33,10 @@ def explain_command(
     as_json: Annotated[bool, typer.Option("--json", help="输出一个 JSON 对象。")] = False,
     address: Annotated[str | None, typer.Option(help="工单系统另记的地址。")] = None,
     created_at: Annotated[str | None, typer.Option(help="受理时间，如 2026-11-20T09:30。")] = None,
-    bundle: Annotated[
-        Path | None, typer.Option(help="模型包文件夹；省略时用启用中的模型包。")
-    ] = None,
+    bundle: BundleOption = None,
 ) -> None:
     """Explain one ticket."""
-    if text is None:
-        if sys.stdin.isatty():
-            raise UsageError('请给出诉求内容，例：jiesu explain "小区停水两天了"')
-        with open_lines("-") as lines:
-            text = "".join(line.text for line in lines)
+    text = text_or_standard_input(text, "explain")
     ticket = Ticket(text=text, address=address, created_at=created_at)
     explanation = explain(load_dispatcher(bundle), ticket)
     if as_json:
@@ -162,7 +153,7 @@ def _locate(f: dict[str, Any]) -> Iterator[RenderableType]:
     yield _line(
         ("结论 ", "dim"),
         (result, "bold"),
-        f"  {f['status']}  场所：{f['kind']}  可信度 {f['confidence']:.2f}",
+        f"  {PLACE_STATUSES[f['status']]}  场所：{f['kind']}  可信度 {f['confidence']:.2f}",
     )
     for candidate in f["candidates"]:
         yield _line(("候选 ", "dim"), candidate)
@@ -228,7 +219,7 @@ def _confidence(f: dict[str, Any]) -> Iterator[RenderableType]:
     yield _line(f["arithmetic"])
     limits = f"直派须 ≥ {f['auto_at']:.2f}，建议须 ≥ {f['suggest_at']:.2f}"
     missing = "" if f["complete"] else "；单位未定，一律人工核定"
-    yield _line(("结论 ", "dim"), (_DECISIONS[f["decision"]], "bold"), f"（{limits}{missing}）")
+    yield _line(("结论 ", "dim"), (DECISIONS[f["decision"]][0], "bold"), f"（{limits}{missing}）")
 
 
 def _questions(f: dict[str, Any]) -> Iterator[RenderableType]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points
+from typing import Any
 
 import typer
 
 from jiesu_nlp.cli import catalogue, demo, explain, model, places, relabel, related, rules, suggest
 from jiesu_nlp.cli.console import error
+from jiesu_nlp.cli.wording import in_chinese, show_help_in_chinese
 from jiesu_nlp.errors import JiesuError
 
 _EPILOG = """\
@@ -51,16 +53,29 @@ def run() -> None:
         # A terminal in another locale must not make Chinese output fail.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    words = sys.argv[1:]
+    if len(words) < 2 or {"-h", "--help"} & set(words):  # else no help page is shown
+        show_help_in_chinese()
     try:
-        app()
+        code = app(prog_name="jiesu", standalone_mode=False)
     except JiesuError as failure:
         error(str(failure))
-        raise SystemExit(failure.exit_code) from None
-    except SystemExit as leaving:
-        # Typer catches the interrupt itself and says nothing.
-        if leaving.code == _INTERRUPTED:
-            error("已中断")
-        raise
-    except BrokenPipeError:
-        sys.stderr.close()
-        raise SystemExit(0) from None
+        code = failure.exit_code
+    except typer.Abort:
+        code = _INTERRUPTED
+    except Exception as fault:
+        # Typer keeps its own exceptions now in one module, now in another.
+        if not hasattr(fault, "format_message"):
+            raise
+        code = 2
+        _say_wrong_use(fault)
+    if code == _INTERRUPTED:
+        error("已中断")
+    raise SystemExit(code)
+
+
+def _say_wrong_use(fault: Any) -> None:
+    message = fault.format_message().strip()
+    if message:  # none where the help page was shown instead
+        where = getattr(getattr(fault, "ctx", None), "command_path", "jiesu")
+        error(f"{in_chinese(message)}；用法见 {where} --help")

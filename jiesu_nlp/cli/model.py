@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from jiesu_nlp.bundle import Bundle, Registry, open_bundle
-from jiesu_nlp.cli.console import out, stage_progress
+from jiesu_nlp.bundle import Registry, open_bundle
+from jiesu_nlp.cli.console import bundle_named, out, say, say_table, stage_progress
 from jiesu_nlp.dispatcher import DEFAULT_BUNDLE, build_default
 from jiesu_nlp.errors import BundleError, UsageError
 from jiesu_nlp.home import models_dir
@@ -23,23 +23,13 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(_app, name="model")
 
 
-def _open(name: str | None) -> Bundle:
-    """Open a bundle by name or folder; without either, the one in use."""
-    registry = Registry(models_dir())
-    if name is None:
-        name = registry.active() or DEFAULT_BUNDLE
-    elif Path(name).is_dir():
-        return open_bundle(Path(name))
-    return open_bundle(registry.path(name))
-
-
 @_app.command("list", help="列出全部模型包。")
 def list_bundles() -> None:
     """List all bundles."""
     registry = Registry(models_dir())
     names = registry.names()
     if not names:
-        out.print("还没有模型包；运行 jiesu model build 构建默认模型包。")
+        say("还没有模型包；运行 jiesu model build 构建默认模型包。")
         return
     active = registry.active() or DEFAULT_BUNDLE
     table = Table("启用", "名称", "生成时间", "目录版本", "大小（MB）", box=None)
@@ -47,7 +37,7 @@ def list_bundles() -> None:
         try:
             bundle = open_bundle(registry.path(name))
         except BundleError as fault:
-            table.add_row("", name, f"[red]{fault}[/]")
+            table.add_row("", name, Text(str(fault), style="red"))
             continue
         size = sum(f["bytes"] for f in bundle.manifest["files"].values()) / 1e6
         table.add_row(
@@ -57,7 +47,7 @@ def list_bundles() -> None:
             bundle.versions.get("catalogue", ""),
             f"{size:.1f}",
         )
-    out.print(table)
+    say_table(table)
 
 
 @_app.command("info", help="查看一个模型包的来历、版本与文件。")
@@ -66,7 +56,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="输出清单 JSON。")] = False,
 ) -> None:
     """Show a bundle's manifest."""
-    bundle = _open(name)
+    bundle = bundle_named(name, build=False)
     if as_json:
         out.print_json(json.dumps(bundle.manifest, ensure_ascii=False))
         return
@@ -80,7 +70,7 @@ def info(
         table.add_row(f"参数 {key}", str(value))
     for file, entry in bundle.manifest["files"].items():
         table.add_row(f"文件 {file}", f"{entry['bytes']:,} 字节  {entry['sha256'][:12]}…")
-    out.print(table)
+    say_table(table)
 
 
 @_app.command("verify", help="逐个文件核对校验和。")
@@ -88,9 +78,9 @@ def verify(
     name: Annotated[str | None, typer.Argument(help="名称或文件夹；省略时为启用中的。")] = None,
 ) -> None:
     """Check every file of a bundle."""
-    bundle = _open(name)
+    bundle = bundle_named(name, build=False)
     bundle.verify()
-    out.print(f"[green]完好[/]：{bundle.path}（{len(bundle.manifest['files'])} 个文件）")
+    say(f"：{bundle.path}（{len(bundle.manifest['files'])} 个文件）", head="完好")
 
 
 @_app.command("use", help="启用一个模型包（先校验，原子切换）。")
@@ -103,16 +93,12 @@ def use(
     if back == (name is not None):
         raise UsageError("请给出模型包名称，或用 --back 退回上一个")
     bundle = registry.use(name) if name is not None else registry.roll_back()
-    out.print(f"[green]已启用[/] {bundle.name}")
+    say(f" {bundle.name}", head="已启用")
 
 
 @_app.command("build", help="用派单目录（重新）构建默认模型包。")
 def build() -> None:
     """Build the default bundle from the taxonomy."""
-    with stage_progress("构建默认模型包") as bar:
-        bundle = build_default(
-            progress=lambda stage, done: bar.update(
-                bar.task_ids[0], description=stage, completed=done
-            )
-        )
-    out.print(f"[green]已生成[/] {bundle.path}")
+    with stage_progress("构建默认模型包") as moved:
+        bundle = build_default(progress=moved)
+    say(f" {bundle.path}", head="已生成")

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from jiesu_nlp.cli.console import err, out
+from jiesu_nlp.cli.console import err, out, say, say_table
+from jiesu_nlp.cli.render import PLACE_STATUSES
 from jiesu_nlp.home import taxonomy_dir
 from jiesu_nlp.locate.audit import collisions, entry_counts, repeated_names
 from jiesu_nlp.locate.builder import build_gazetteer
@@ -18,11 +19,23 @@ from jiesu_nlp.locate.importer import ImportReport, import_addresses, read_mappi
 from jiesu_nlp.locate.locator import Locator
 from jiesu_nlp.locate.place_tables import read_place_tables
 from jiesu_nlp.text.normalise import normalise
+from jiesu_nlp.vocabulary import PlaceKind
 
 _app = typer.Typer(no_args_is_help=True, help="地名库：检查、导入标准地址库、试查一句话。")
 _Directory = Annotated[
     Path | None, typer.Option("--dir", help="地名库文件夹；省略时为 taxonomy/places。")
 ]
+
+_KINDS = {
+    **{kind.value: kind.label for kind in PlaceKind},
+    "district": "区",
+    "town": "街道乡镇",
+    "area": "片区",
+    "community": "社区",
+    "station": "车站",
+    "bridge": "桥",
+    "alley": "胡同",
+}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,23 +59,23 @@ def check(
     """Check the tables; errors name file, line and field."""
     tables = read_place_tables(_directory(directory))
     gazetteer = build_gazetteer(tables)
-    kinds = "，".join(f"{kind} {count}" for kind, count in entry_counts(gazetteer).items())
-    out.print(f"地点 {len(gazetteer.names):,} 个，写法 {len(gazetteer.keys):,} 种（{kinds}）")
+    kinds = "，".join(f"{_KINDS[k]} {n}" for k, n in entry_counts(gazetteer).items())
+    say(f"地点 {len(gazetteer.names):,} 个，写法 {len(gazetteer.keys):,} 种（{kinds}）")
     repeated = repeated_names(tables)
     for line in repeated:
-        out.print(f"[yellow]重复[/] {line}")
+        say(f" {line}", head="重复", style="yellow")
     same = collisions(gazetteer)
-    out.print(f"同名异地（跨区）{len(same):,} 个，识别时保留为候选：")
+    say(f"同名异地（跨区）{len(same):,} 个，识别时保留为候选：")
     table = Table("写法", "所指", box=None)
     for collision in same[:shown]:
         places = "；".join(f"{district} {name}" for name, _, district in collision.places[:6])
         rest = len(collision.places) - 6
         table.add_row(collision.spelling, places + (f" 等 {rest + 6} 处" if rest > 0 else ""))
-    out.print(table)
+    say_table(table)
     if repeated:
-        out.print(f"[yellow]{len(repeated)} 处重复[/]，请合并后再用")
+        say("，请合并后再用", head=f"{len(repeated)} 处重复", style="yellow")
         raise typer.Exit(1)
-    out.print("[green]检查通过[/]")
+    say("", head="检查通过")
 
 
 @_app.command(
@@ -105,17 +118,17 @@ def import_file(
 def _show(result: ImportReport, *, dry_run: bool) -> None:
     for what, lines in result.samples.items():
         for line in lines[:8]:
-            out.print(f"[yellow]{what}[/] {line}", soft_wrap=True)
-    out.print(
+            say(f" {line}", head=what, style="yellow")
+    say(
         f"共 {result.rows:,} 行：可用 {result.accepted:,}，错误 {result.errors:,}，"
         f"重复 {result.duplicates:,}，同名异地 {result.conflicts:,}"
     )
     if result.written is not None:
-        out.print(f"[green]已写入[/] {result.written}；重新构建模型包后生效（jiesu model build）")
+        say(f" {result.written}；重新构建模型包后生效（jiesu model build）", head="已写入")
     elif dry_run:
-        out.print("试运行，未写入")
+        say("试运行，未写入")
     else:
-        out.print("[red]未写入[/]：请改正错误的行，或加 --skip-errors 略去它们")
+        say("：请改正错误的行，或加 --skip-errors 略去它们", head="未写入", style="red")
 
 
 @_app.command(
@@ -144,15 +157,16 @@ def lookup(
         score = f"{site.score:.2f}"
         table.add_row(words, site.role.label, _meanings(gazetteer, site.rows), score)
     if located.sites:
-        out.print(table)
+        say_table(table)
     else:
-        out.print("没有找到北京的地名")
+        say("没有找到北京的地名")
     where = "".join(filter(None, (place.district, place.town, place.community))) or "（未定）"
-    out.print(
-        f"结论：[bold]{where}[/]　状态 {place.status}　场所 {place.kind}　置信度 {place.confidence:.2f}"
+    say(
+        f"结论：{where}　{PLACE_STATUSES[place.status]}　场所 {_KINDS[place.kind]}　"
+        f"置信度 {place.confidence:.2f}"
     )
     for candidate in place.candidates:
-        out.print(
+        say(
             f"  候选 {candidate.district or ''}{candidate.town or ''}"
             f"（{candidate.name}）{candidate.confidence:.2f}"
         )
@@ -165,5 +179,7 @@ def _meanings(gazetteer: Gazetteer, rows: tuple[int, ...]) -> str:
             gazetteer.district_of(z) + (gazetteer.town_of(z) or "")
             for z in gazetteer.zones[row][:4]
         )
-        parts.append(f"{gazetteer.names[row]}（{ENTRY_KINDS[gazetteer.kinds[row]]}：{zones}）")
+        parts.append(
+            f"{gazetteer.names[row]}（{_KINDS[ENTRY_KINDS[gazetteer.kinds[row]]]}：{zones}）"
+        )
     return "；".join(parts)

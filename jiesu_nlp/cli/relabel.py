@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jiesu_nlp.cli.console import err, error, load_dispatcher, note, out
+from jiesu_nlp.cli.console import (
+    BundleOption,
+    bundle_named,
+    err,
+    error,
+    load_dispatcher,
+    note,
+    say,
+)
+from jiesu_nlp.dispatcher import Dispatcher
 from jiesu_nlp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +31,6 @@ if TYPE_CHECKING:
     from jiesu_nlp.batch.run import Tally
     from jiesu_nlp.batch.source import Source
     from jiesu_nlp.batch.table import Table
-    from jiesu_nlp.bundle import Bundle
-    from jiesu_nlp.dispatcher import Dispatcher
 
 _EPILOG = """\
 例：
@@ -97,14 +104,12 @@ def relabel(
         Path | None, typer.Option("--apply", help="把复核表中的人工核定写回输出。")
     ] = None,
     review_limit: Annotated[int, typer.Option(min=0, help="复核表最多导出的行数。")] = 5000,
-    bundle: Annotated[
-        Path | None, typer.Option(help="模型包文件夹；省略时用启用中的模型包。")
-    ] = None,
+    bundle: BundleOption = None,
 ) -> None:
     """Relabel an input into an output folder or a table, or bring verdicts into one."""
     from jiesu_nlp.batch.columns import choose
     from jiesu_nlp.batch.rows import LABEL_COLUMNS, output_schema
-    from jiesu_nlp.batch.run import Plan, identity_of
+    from jiesu_nlp.batch.run import Plan, Start, identity_of
     from jiesu_nlp.batch.sink import FORMATS
     from jiesu_nlp.batch.source import open_source
     from jiesu_nlp.batch.table import parse_table
@@ -147,46 +152,26 @@ def relabel(
         kind = form if to_table is None else "table"
         return Plan(task, output, kind, partition_by, shard_rows, to_table)
 
-    again: dict[str, bool] = {
-        "restart": restart,
-        "accept_changed_bundle": accept_changed_bundle,
-    }
+    used = bundle_named(bundle)
+    start = Start(_shown(source), identity_of(used), restart, accept_changed_bundle)
     if engine == "spark":
         from jiesu_nlp.batch import spark
 
         with spark.session(master, _settings(spark_conf or [])) as running:
-            seen = spark.SparkSource(running, source)
-            plan = prepared(seen)
-            dispatcher = load_dispatcher(bundle)
-            in_use = bundle_in_use(bundle)
+            frames = spark.SparkSource(running, source)
+            plan = prepared(frames)
+            dispatcher = Dispatcher.from_bundle(used)
             with _progress() as show:
-                tally = spark.relabel(
-                    running,
-                    seen,
-                    plan,
-                    spec=source,
-                    bundle=in_use,
-                    identity=identity_of(in_use),
-                    progress=show,
-                    **again,
-                )
+                tally = spark.relabel(running, frames, plan, start, bundle=used, progress=show)
     else:
         from jiesu_nlp.batch import local
 
-        opened = open_source(source, query=query, sheet=sheet)
-        plan = prepared(opened)
-        dispatcher = load_dispatcher(bundle)
+        rows = open_source(source, query=query, sheet=sheet)
+        plan = prepared(rows)
+        dispatcher = Dispatcher.from_bundle(used)
+        processes = workers or os.cpu_count() or 1
         with _progress() as show:
-            tally = local.relabel(
-                opened,
-                dispatcher,
-                plan,
-                spec=_without_password(source),
-                bundle=identity_of(bundle_in_use(bundle)),
-                workers=workers or os.cpu_count() or 1,
-                progress=show,
-                **again,
-            )
+            tally = local.relabel(rows, dispatcher, plan, start, workers=processes, progress=show)
     _summary(tally, output if to_table is None else to_table.shown)
     if old_label is not None:
         _report(output, dispatcher, review_limit)
@@ -207,21 +192,10 @@ def _refuse_nesting(source: str, output: Path) -> None:
         raise UsageError("输出文件夹不能在输入文件夹之内；请换一个位置")
 
 
-def _without_password(source: str) -> str:
+def _shown(source: str) -> str:
+    """Return the input as it may be kept and shown: a whole path, an address without password."""
     scheme, sign, rest = source.partition("://")
     return scheme + sign + rest.rpartition("@")[2] if sign else str(Path(source).resolve())
-
-
-def bundle_in_use(path: Path | None) -> Bundle:
-    """Open the bundle that :func:`load_dispatcher` loads."""
-    from jiesu_nlp.bundle import Registry, open_bundle
-    from jiesu_nlp.dispatcher import DEFAULT_BUNDLE
-    from jiesu_nlp.home import models_dir
-
-    if path is not None:
-        return open_bundle(path)
-    registry = Registry(models_dir())
-    return open_bundle(registry.path(registry.active() or DEFAULT_BUNDLE))
 
 
 def _task(
@@ -334,18 +308,15 @@ def _figures(tally: Tally) -> str:
 def _span(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} 小时 {minutes} 分"
-        if hours
-        else f"{minutes} 分 {rest} 秒"
-        if minutes
-        else f"{rest} 秒"
-    )
+    if hours:
+        return f"{hours} 小时 {minutes} 分"
+    return f"{minutes} 分 {rest} 秒" if minutes else f"{rest} 秒"
 
 
 def _summary(tally: Tally, output: Path | str) -> None:
     earlier = f"（其中 {tally.resumed:,} 行是先前完成的）" if tally.resumed else ""
-    note(f"完成 {tally.rows:,} 行{earlier}，{tally.rate:,.0f} 行/秒 → {output}")
+    rate = f"，{tally.rate:,.0f} 行/秒" if tally.rate else ""
+    note(f"完成 {tally.rows:,} 行{earlier}{rate} → {output}")
     if tally.bad:
         error(f"{tally.bad:,} 行未能处理，原因见 {tally.bad_file}")
     for piece, why in tally.faults:
@@ -384,12 +355,7 @@ def _report(output: Path, dispatcher: Dispatcher, limit: int, *, review: bool = 
         exported=len(rows),
     )
     agreed = moves.agreed / moves.known if moves.known else 0.0
-    out.print(
-        f"与原标签一致 {agreed:.1%}（{moves.known:,} 行可比），需要人看 {moves.people:,} 行",
-        soft_wrap=True,
-    )
-    out.print(f"变化报告：{path}", soft_wrap=True)
+    say(f"与原标签一致 {agreed:.1%}（{moves.known:,} 行可比），需要人看 {moves.people:,} 行")
+    say(f"变化报告：{path}")
     if rows:
-        out.print(
-            f"复核表：{workbook}（{len(rows):,} 行，填“核定编码”后用 --apply 写回）", soft_wrap=True
-        )
+        say(f"复核表：{workbook}（{len(rows):,} 行，填“核定编码”后用 --apply 写回）")

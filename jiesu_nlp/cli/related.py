@@ -12,8 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from jiesu_nlp.cli.console import note, out
-from jiesu_nlp.cli.relabel import bundle_in_use
+from jiesu_nlp.cli.console import BundleOption, bundle_named, check_folder_of, note, say
 from jiesu_nlp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,9 +52,7 @@ def related(
     same: Annotated[
         float, typer.Option(min=0.2, max=1.0, help="同一地点算作同一件事的最低事由相似度。")
     ] = 0.5,
-    bundle: Annotated[
-        Path | None, typer.Option(help="模型包文件夹；省略时用启用中的模型包。")
-    ] = None,
+    bundle: BundleOption = None,
 ) -> None:
     """Write a report of near-duplicates, same matters, repeated callers and rising matters."""
     from jiesu_nlp.batch.related import (
@@ -67,12 +64,11 @@ def related(
     )
     from jiesu_nlp.files import replace_file
 
+    check_folder_of(output)
+    day = day_of(week)
+    if week is not None and day is None:
+        raise UsageError(f"--week 应为日期，如 2026-11-09：{week}")
     rows = _rows(source, time, caller)
-    day = None
-    if week is not None:
-        day = day_of(week)
-        if day is None:
-            raise UsageError(f"--week 应为日期，如 2026-11-09：{week}")
     found = _Found(
         duplicates=near_duplicates(rows["text"], similar),
         matters=same_matters(rows["text"], rows["place"], _vectors(bundle), same),
@@ -85,7 +81,7 @@ def related(
         f"同一件事 {len(found.matters):,} 组，"
         f"反复来电 {len(found.callers):,} 例，显著上升 {len(found.rises):,} 项"
     )
-    out.print(f"报告：{output}", soft_wrap=True)
+    say(f"报告：{output}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +92,12 @@ class _Found:
     rises: list[Rise]
 
 
-def _vectors(path: Path | None) -> Callable[[list[str]], NDArray[np.float32]]:
+def _vectors(name: str | None) -> Callable[[list[str]], NDArray[np.float32]]:
     """Return how a bundle turns texts into matter vectors."""
     from jiesu_nlp.classify.classifier import SETTINGS, Classifier
     from jiesu_nlp.text.normalise import normalise
 
-    bundle = bundle_in_use(path)
+    bundle = bundle_named(name)
     if SETTINGS not in bundle:
         raise UsageError(f"模型包 {bundle.name} 没有事由向量；请用 --bundle 给出冷启动的模型包")
     classifier = Classifier.from_bundle(bundle)

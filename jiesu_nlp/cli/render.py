@@ -9,21 +9,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from jiesu_nlp.explain import GATE_LABELS
 from jiesu_nlp.suggestion import Demand, Span, Suggestion, Unit
 from jiesu_nlp.vocabulary import Decision, Gate, PlaceKind, PlaceStatus, Tier
 
-_DECISIONS = {
+DECISIONS = {
     Decision.AUTO.value: ("可直派", "bold green"),
     Decision.SUGGEST.value: ("建议派单", "bold cyan"),
     Decision.REVIEW.value: ("请人工核定", "bold yellow"),
 }
-_GATES = {
-    Gate.EMERGENCY.value: "紧急",
-    Gate.STATUTORY.value: "法定渠道",
-    Gate.REPEAT.value: "重复来电",
-    Gate.SECRET.value: "涉密隐私",
-    Gate.BEYOND.value: "超出职责",
-    Gate.UNLAWFUL.value: "违法失当",
+PLACE_STATUSES = {
+    PlaceStatus.RESOLVED.value: "已定到街道乡镇",
+    PlaceStatus.DISTRICT_ONLY.value: "只知区",
+    PlaceStatus.AMBIGUOUS.value: "有歧义",
+    PlaceStatus.NONE.value: "没有地点",
 }
 _STYLES = (("matter", "bold red"), ("place", "bold blue"), ("time", "magenta"), ("who", "green"))
 _BAR = 10
@@ -76,7 +75,7 @@ def _place(demand: Demand) -> Text:
 
 def _rows(suggestion: Suggestion, demand: Demand) -> Iterator[tuple[str, RenderableType]]:
     best = demand.categories[0]
-    label, style = _DECISIONS[demand.decision]
+    label, style = DECISIONS[demand.decision]
     yield "类目", Text.assemble((" › ".join(best.path), "bold"), (f"  {best.code}", "dim"))
     yield "单位", _unit(demand.unit)
     yield "把握", Text.assemble(bar(demand.confidence), ("  " + label, style))
@@ -107,7 +106,7 @@ def render(suggestion: Suggestion) -> RenderableType:
         parts.append(
             Panel(
                 Text(f"{gate.advice}\n（《条例》{gate.article}）"),
-                title=f"分流提示：{_GATES[gate.kind]}",
+                title=f"分流提示：{GATE_LABELS[gate.kind]}",
                 border_style="red",
                 title_align="left",
             )

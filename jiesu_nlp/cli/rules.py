@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from jiesu_nlp.cli.console import out
+from jiesu_nlp.cli.console import say, say_table
 from jiesu_nlp.errors import UsageError
 from jiesu_nlp.explain import GATE_LABELS
 from jiesu_nlp.gates import GateRule
@@ -66,11 +65,11 @@ def check(
     shown = found if everything else [f for f in found if f.severity != "note"][:_MOST_SHOWN]
     for finding in shown:
         label, style = _SEVERITY[finding.severity]
-        out.print(Text.assemble((label, style), f" {finding.check} {finding}"), soft_wrap=True)
+        say(f" {finding.check} {finding}", head=label, style=style)
     if len(shown) < len(found):
-        out.print(f"……另有 {len(found) - len(shown)} 条，加 --all 查看")
+        say(f"……另有 {len(found) - len(shown)} 条，加 --all 查看")
     count = Counter(f.severity for f in found)
-    out.print(
+    say(
         f"派单规则 {len(known.rules.rules)} 条，时限规则 {len(known.rules.deadlines.rules)} 条，"
         f"单位 {len(known.units)} 个；错误 {count['error']}，提醒 {count['warning']}，说明 {count['note']}"
     )
@@ -84,17 +83,17 @@ def prove_command(folder: Folder = None) -> None:
     known = _knowledge(folder)
     proof = prove(known.rules, known.catalogue, known.units, known.places)
     for gap in proof.gaps[:_MOST_SHOWN]:
-        out.print(Text.assemble(("缺口 ", "red"), gap), soft_wrap=True)
+        say(f" {gap}", head="缺口", style="red")
     if len(proof.gaps) > _MOST_SHOWN:
-        out.print(f"……另有 {len(proof.gaps) - _MOST_SHOWN} 处")
-    out.print(
+        say(f"……另有 {len(proof.gaps) - _MOST_SHOWN} 处")
+    say(
         f"细项 {proof.leaves} × 地点 {proof.places}（街道乡镇、功能区，及只知区的情形）× 场所 "
         f"{proof.kinds} = {proof.cases:,} 种情形；涉及规则 {proof.rules} 条、派单方向与地点的组合 "
         f"{proof.resolutions:,} 个（其中由区政府协调 {proof.fallbacks} 个）；用时 {proof.seconds:.1f} 秒"
     )
     if not proof.holds:
         raise typer.Exit(1)
-    out.print("[green]成立[/]：每种情形恰有一个承办单位，均存在、管辖该地且不是社区；恰有一个时限")
+    say("：每种情形恰有一个承办单位，均存在、管辖该地且不是社区；恰有一个时限", head="成立")
 
 
 @app.command("show", help="查看一条规则（R-…、T-…、G1-…），或一个细项、小类会用到的全部规则。")
@@ -175,7 +174,7 @@ def _show_rule(known: Knowledge, rule: Rule) -> None:
     table.add_row(
         "涉及细项", f"{len(codes)} 个：{'、'.join(codes[:12])}{'…' if len(codes) > 12 else ''}"
     )
-    out.print(table)
+    say_table(table)
 
 
 def _show_deadline(known: Knowledge, rule: DeadlineRule) -> None:
@@ -187,7 +186,7 @@ def _show_deadline(known: Knowledge, rule: DeadlineRule) -> None:
         if tier:
             table.add_row(label, Tier(tier).label)
     table.add_row("依据", rule.basis)
-    out.print(table)
+    say_table(table)
 
 
 def _show_gate(gate: GateRule) -> None:
@@ -201,14 +200,12 @@ def _show_gate(gate: GateRule) -> None:
     table.add_row("除非", "、".join(gate.unless))
     table.add_row("但仍报", "、".join(gate.despite))
     table.add_row("细项", "、".join(gate.leaf))
-    out.print(table)
+    say_table(table)
 
 
 def _show_leaf(known: Knowledge, code: str) -> None:
     leaf = known.catalogue.by_code[code]
-    out.print(
-        f"{code} {' › '.join(known.catalogue.path(code))}  目录方向：{leaf.unit}  {leaf.limit}"
-    )
+    say(f"{code} {' › '.join(known.catalogue.path(code))}  目录方向：{leaf.unit}  {leaf.limit}")
     table = Table("序", "规则", "条件", "派单方向", "时限", "理由", box=None)
     for i, rule in enumerate(known.rules.candidates(code), start=1):
         table.add_row(
@@ -219,11 +216,11 @@ def _show_leaf(known: Knowledge, code: str) -> None:
             rule.limit or leaf.limit,
             rule.reason,
         )
-    out.print(table)
+    say_table(table)
 
 
 def _show_branch(known: Knowledge, code: str) -> None:
-    out.print(f"{code} {known.catalogue.name_of(code)}：会用到的规则（按先后）")
+    say(f"{code} {known.catalogue.name_of(code)}：会用到的规则（按先后）")
     table = Table("规则", "条件", "派单方向", "出处", box=None)
     codes = [leaf.code for leaf in known.catalogue.leaves_under(code)]
     for rule in known.rules.rules:
@@ -236,4 +233,4 @@ def _show_branch(known: Knowledge, code: str) -> None:
                 direction(rule),
                 f"{rule.file} 第 {rule.line} 行",
             )
-    out.print(table)
+    say_table(table)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from jiesu_nlp.cli.console import error, load_dispatcher, note, out
+from jiesu_nlp.cli.console import (
+    BundleOption,
+    error,
+    load_dispatcher,
+    note,
+    out,
+    text_or_standard_input,
+)
 from jiesu_nlp.errors import UsageError
 from jiesu_nlp.stream import answer_stream, open_lines
 from jiesu_nlp.ticket import Ticket
@@ -49,9 +56,7 @@ def suggest(
     ] = None,
     address: Annotated[str | None, typer.Option(help="工单系统另记的地址。")] = None,
     created_at: Annotated[str | None, typer.Option(help="受理时间，如 2026-11-20T09:30。")] = None,
-    bundle: Annotated[
-        Path | None, typer.Option(help="模型包文件夹；省略时用启用中的模型包。")
-    ] = None,
+    bundle: BundleOption = None,
 ) -> None:
     """Answer one ticket or a stream of tickets."""
     if source is not None:
@@ -61,41 +66,23 @@ def suggest(
         return
     if target is not None:
         raise UsageError("--output 只用于 --input")
-    if text is None:
-        if sys.stdin.isatty():
-            raise UsageError('请给出诉求内容，例：jiesu suggest "小区停水两天了"')
-        text = _standard_input()
-    dispatcher = load_dispatcher(bundle)
-    ticket = Ticket(text=text, address=address, created_at=created_at)
     if explain:
-        from jiesu_nlp.cli.explain import render_explanation
-        from jiesu_nlp.explain import explain as explain_ticket
+        from jiesu_nlp.cli.explain import explain_command
 
-        explanation = explain_ticket(dispatcher, ticket)
-        if as_json:
-            _print_json(explanation.to_dict())
-        else:
-            out.print(render_explanation(explanation))
+        explain_command(text, as_json, address, created_at, bundle)
         return
-    suggestion = dispatcher.suggest(ticket)
+    text = text_or_standard_input(text, "suggest")
+    ticket = Ticket(text=text, address=address, created_at=created_at)
+    suggestion = load_dispatcher(bundle).suggest(ticket)
     if as_json:
-        _print_json(suggestion.to_dict())
+        sys.stdout.write(json.dumps(suggestion.to_dict(), ensure_ascii=False) + "\n")
         return
     from jiesu_nlp.cli.render import render
 
     out.print(render(suggestion))
 
 
-def _standard_input() -> str:
-    with open_lines("-") as lines:
-        return "".join(line.text for line in lines)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-
-
-def _stream(source: str, target: Path | None, bundle: Path | None) -> None:
+def _stream(source: str, target: Path | None, bundle: str | None) -> None:
     with open_lines(source) as lines:
         dispatcher = load_dispatcher(bundle)
         report = answer_stream(

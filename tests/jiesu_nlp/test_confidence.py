@@ -60,8 +60,15 @@ def test_a_bundle_brings_every_field_back():
         auto_at=0.8,
         suggest_at=0.3,
         fitted_on="校准工单 10 件",
+        brief=Calibration(leaf=MAP, auto_at=0.8),
     )
     assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
+
+
+@pytest.mark.parametrize(("text", "brief"), [("停水了", True), ("停" * 15, True), ("停" * 16, False)])
+def test_a_call_of_a_few_words_has_tables_of_its_own(text, brief):
+    calibration = Calibration(brief=Calibration(leaf=MAP))
+    assert (calibration.of(text) is calibration.brief) is brief
 
 
 @given(st.lists(st.floats(0.001, 1), min_size=1, max_size=5), st.floats(0, 1))

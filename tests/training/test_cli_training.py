@@ -163,12 +163,20 @@ def test_data_check_fails_on_unusable_rows(jiesu, tmp_path):
         (("evaluate", "--data", "没有.csv"), "没有这个文件"),
         (("train", "--data", "没有.csv", "--out", "x", "--column", "text"), "字段=列名"),
         (("train", "--data", "没有.csv", "--out", "x", "--arch", "encoder"), "--checkpoint"),
-        (("audit", "--data", "没有.csv", "--output", "a.csv"), "没有这个文件"),
+        (("audit", "--data", "没有.csv", "--output", "a.xlsx"), "没有这个文件"),
+        (("audit", "--data", "没有.csv", "--output", "a.csv"), "应为 .xlsx"),
+        (("evaluate", "--data", "没有.csv", "--report", "没有/a.html"), "没有文件夹 没有"),
     ],
 )
 def test_wrong_use_is_explained(jiesu, arguments, why):
     with pytest.raises(UsageError, match=why):
         jiesu(*arguments)
+
+
+def test_an_unreadable_line_of_unclear_texts_is_told(jiesu, fresh, tmp_path):
+    (tmp_path / "不明.txt").write_bytes("喂喂喂\n".encode() + b"\xff\xff\xff\n")
+    with pytest.raises(DataError, match=r"不明\.txt 第 2 行"):
+        jiesu("evaluate", "--data", fresh, "--unclear", tmp_path / "不明.txt")
 
 
 def test_tickets_of_another_scheme(jiesu, tmp_path):

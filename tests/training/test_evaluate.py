@@ -1,11 +1,12 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from jiesu_nlp import Dispatcher
-from jiesu_nlp.errors import DataError
+from jiesu_nlp.errors import DataError, UsageError
 from tests.training.conftest import small_tickets, write_jsonl
 from training.audit import (
     apply_verdicts,
@@ -241,6 +242,23 @@ def test_verdicts_come_back(small_dispatcher, noisy, tmp_path):
     book.save(path)
     with pytest.raises(DataError, match=r"第 4 行.*不认识的结论"):
         read_verdicts(path, catalogue)
+
+
+def test_any_ticket_can_stand_in_the_workbook(small_dispatcher, noisy, tmp_path):
+    from openpyxl import load_workbook
+
+    tickets, _ = noisy
+    found = suspects(score(small_dispatcher, tickets, end_to_end=False))[:2]
+    texts = ("=1+1 路灯\x0b坏了", "\x01" + "停水" * 3)
+    odd = [replace(s, ticket=replace(s.ticket, text=t)) for s, t in zip(found, texts, strict=True)]
+    path = tmp_path / "核对.xlsx"
+    export_suspects(odd, small_dispatcher.catalogue, path)
+    sheet = load_workbook(path).active
+    assert [sheet["B2"].value, sheet["B3"].value] == ["=1+1 路灯坏了", "停水停水停水"]
+    assert sheet["B2"].data_type == "s"
+    assert sheet.data_validations.dataValidation[0].formula1 == '"标签正确,改为建议,改为其他,剔除"'
+    with pytest.raises(UsageError, match="没有填写结论"):
+        read_verdicts(path, small_dispatcher.catalogue)
 
 
 def test_the_fingerprint_shows_nothing():

@@ -157,6 +157,16 @@ def test_a_quotation_mark_without_partner_is_reported(tmp_path, book):
         read(path, book)
 
 
+def test_a_header_that_cannot_be_read_is_told(tmp_path, book):
+    path = tmp_path / "a.csv"
+    path.write_text('"text,code\n' + f"路灯坏了,{LEAF}\n" * 80_000, encoding="utf-8")
+    with pytest.raises(DataError, match=r"第 1 行.*引号是否成对"):
+        read(path, book)
+    path.write_text(f"text,text,code\n路灯,没人修,{LEAF}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="列名重复：text"):
+        read(path, book)
+
+
 def test_a_row_shorter_than_its_header(tmp_path, book):
     (tmp_path / "a.csv").write_text(f"text,code,unit\n路灯\n路灯不亮,{LEAF}\n", encoding="utf-8")
     short, good = read(tmp_path / "a.csv", book)

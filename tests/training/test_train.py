@@ -234,11 +234,9 @@ def test_what_is_no_matter_gets_low_confidence(dispatcher):
     assert max(low) < min(high)
 
 
-def test_few_tickets_are_calibrated_with_the_catalogue(knowledge, monkeypatch, small_dispatcher):
-    """Without says and with too few tickets the model says that it is not calibrated."""
-    few = small_dispatcher.knowledge
+def test_too_few_tickets_and_no_says_leave_a_model_that_says_it_is_not_calibrated(small_dispatcher):
     _, calibration, temperature = module.calibrate_on_tickets(
-        few, small_dispatcher.classifier, [], recipe=Recipe()
+        small_dispatcher.knowledge, small_dispatcher.classifier, [], recipe=Recipe()
     )
     assert calibration.fitted_on.startswith("未校准")
     assert temperature == 1.0

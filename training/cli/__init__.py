@@ -9,7 +9,7 @@ import typer
 
 from jiesu_nlp.catalogue import read_catalogue
 from jiesu_nlp.cli import catalogue as catalogue_cli
-from jiesu_nlp.cli.console import out, stage_progress
+from jiesu_nlp.cli.console import check_folder_of, say, stage_progress
 from jiesu_nlp.files import replace_file
 from training.cli import data, encoder, judge, labelling, train
 
@@ -49,16 +49,15 @@ def confusable(
     """List the leaves a cross-validated classifier confuses."""
     from training.confusability import confusability, to_markdown
 
+    check_folder_of(target)
     catalogue = read_catalogue(catalogue_cli.catalogue_dir(folder))
-    with stage_progress("交叉验证") as bar:
+    with stage_progress("交叉验证") as moved:
         report = confusability(
-            catalogue,
-            least_share=least,
-            report=lambda done: bar.update(bar.task_ids[0], completed=done),
+            catalogue, least_share=least, report=lambda done: moved("交叉验证", done)
         )
     text = to_markdown(report, catalogue)
     if target is not None:
         replace_file(target, text.encode())
-        out.print(f"易混细项 {len(report.pairs)} 对 → {target}")
+        say(f"易混细项 {len(report.pairs)} 对 → {target}")
     else:
-        out.print(text, soft_wrap=True)
+        say(text)

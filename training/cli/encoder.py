@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from jiesu_nlp.cli.console import out
+from jiesu_nlp.cli.console import bundle_named, say
 from training.cli.shared import (
     MOST_TO_LEARN,
     ColumnOption,
     Data,
     bundle_folder,
-    bundle_named,
     stages,
     unlabelled_tickets,
     usable_tickets,
@@ -25,7 +24,9 @@ def cascade(
     encoder: Annotated[str, typer.Argument(help="编码器的模型包。")],
     data: Data,
     target: Annotated[str, typer.Option("--out", "-o", help="模型包名称，或文件夹路径。")],
-    most_asked: Annotated[float, typer.Option(help="最多把多少比例的工单交给编码器。")] = 0.3,
+    most_asked: Annotated[
+        float, typer.Option(min=0, max=1, help="最多把多少比例的工单交给编码器。")
+    ] = 0.3,
     column: ColumnOption = None,
 ) -> None:
     """Join a fast bundle and an encoder bundle."""
@@ -44,11 +45,11 @@ def cascade(
             most_asked=most_asked,
             progress=progress,
         )
-    out.print(
-        f"[green]已生成[/] {folder}：阈值 {record['threshold']:.3f}，"
+    say(
+        f" {folder}：阈值 {record['threshold']:.3f}，"
         f"{record['asked']:.1%} 的工单问编码器，细项首位正确 {record['top1']:.1%}"
         f"（{record['tickets']} 件未见过的工单，一半定阈值、一半校准）",
-        soft_wrap=True,
+        head="已生成",
     )
 
 
@@ -62,8 +63,10 @@ def distil(
     ],
     target: Annotated[str, typer.Option("--out", "-o", help="模型包名称，或文件夹路径。")],
     data: Data,
-    calibrate: Annotated[float, typer.Option(help="留作校准的比例（较晚的工单）。")] = 0.2,
-    weight: Annotated[float, typer.Option(help="一条未标注诉求相当于几件工单。")] = 1.0,
+    calibrate: Annotated[
+        float, typer.Option(min=0, max=0.9, help="留作校准的比例（较晚的工单）。")
+    ] = 0.2,
+    weight: Annotated[float, typer.Option(min=0, help="一条未标注诉求相当于几件工单。")] = 1.0,
     column: ColumnOption = None,
 ) -> None:
     """Distil an encoder bundle into a fast one."""
@@ -86,8 +89,8 @@ def distil(
             unlabelled_weight=weight,
             progress=progress,
         )
-    out.print(
-        f"[green]已生成[/] {folder}：跟 {record['teacher']} 学了 {record['unlabelled']} 条未标注诉求，"
+    say(
+        f" {folder}：跟 {record['teacher']} 学了 {record['unlabelled']} 条未标注诉求，"
         f"连同 {record['labelled']} 件标注工单",
-        soft_wrap=True,
+        head="已生成",
     )

@@ -8,22 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from jiesu_nlp.bundle import Bundle, Registry, open_bundle
-from jiesu_nlp.cli.console import note, out
+from jiesu_nlp.cli.console import (
+    BundleOption,
+    bundle_named,
+    check_folder_of,
+    note,
+    say,
+    say_table,
+)
 from jiesu_nlp.dispatcher import Dispatcher
 from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.files import replace_file
 from jiesu_nlp.home import models_dir
 from training.cli.shared import (
     MOST_TO_JUDGE,
-    BundleOption,
     ColumnOption,
     Data,
     JsonFile,
-    bundle_named,
     columns_of,
     stages,
     text_lines,
@@ -51,9 +56,12 @@ def evaluate(
 ) -> None:
     """Measure a bundle on labelled tickets."""
     from training.evaluate import evaluate as run
-    from training.report import render_report
+    from training.report import render_report, require_report_extra
     from training.run_record import RECORD_FILE, seen_in_training
 
+    check_folder_of(report, as_json)
+    if report is not None:
+        require_report_extra()
     opened = bundle_named(bundle)
     dispatcher = Dispatcher.from_bundle(opened)
     tickets = usable_tickets(data, dispatcher.catalogue, column, most=MOST_TO_JUDGE)
@@ -74,16 +82,15 @@ def evaluate(
             unclear=texts,
             report=progress,
         )
-    if report is not None:
-        replace_file(report, render_report(found).encode())
-    if as_json is not None:
-        write_json(as_json, found.to_json())
-    out.print(measure_table(found.overall))
+    say_table(measure_table(found.overall))
     if seen:
         note(f"{seen} 件工单的原文在训练数据里出现过，数字偏高")
-    for path in (report, as_json):
-        if path is not None:
-            out.print(f"→ {path}", soft_wrap=True)
+    if as_json is not None:
+        write_json(as_json, found.to_json())
+        say(f"→ {as_json}")
+    if report is not None:
+        replace_file(report, render_report(found).encode())
+        say(f"→ {report}")
 
 
 def compare(
@@ -94,6 +101,7 @@ def compare(
     as_json: JsonFile = None,
 ) -> None:
     """Compare two bundles on the same tickets."""
+    check_folder_of(as_json)
     a, b = bundle_named(first), bundle_named(second)
     comparison, _ = _compared(a, b, data, column)
     _print_comparison(comparison, a.name, b.name)
@@ -106,7 +114,7 @@ def promote(
     data: Data,
     against: Annotated[str | None, typer.Option(help="与哪个比；省略时为启用中的。")] = None,
     column: ColumnOption = None,
-    tolerance: Annotated[float, typer.Option(help="变差不超过此值且不确定时放行。")] = 0.005,
+    tolerance: Annotated[float, typer.Option(min=0, help="变差不超过此值且不确定时放行。")] = 0.005,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="只判断，不启用。")] = False,
 ) -> None:
     """Put a bundle in service unless it is worse on a guard figure; exit code 1 if refused."""
@@ -122,15 +130,15 @@ def promote(
     _print_comparison(comparison, incumbent.name, candidate.name)
     found = refusals(comparison, stated_coverage=stated, tolerance=tolerance)
     if found:
-        out.print(f"[red]不启用[/] {name}：{len(found)} 项变差")
+        say(f" {name}：{len(found)} 项变差", head="不启用", style="red")
         for refusal in found:
-            out.print(f"  {refusal}", soft_wrap=True)
+            say(f"  {refusal}")
         raise typer.Exit(1)
     if dry_run:
-        out.print(f"[green]可以启用[/] {name}（--dry-run，没有切换）")
+        say(f" {name}（--dry-run，没有切换）", head="可以启用")
         return
     registry.use(name)
-    out.print(f"[green]已启用[/] {name}；退回用 jiesu model use --back")
+    say(f" {name}；退回用 jiesu model use --back", head="已启用")
 
 
 def _compared(
@@ -184,7 +192,7 @@ def _print_comparison(comparison: Comparison, first: str, second: str) -> None:
     from training.evaluate import AS_NUMBER, NAMES
 
     table = Table(f"指标（{comparison.tickets} 件）", box=None)
-    for title in (escape(first), escape(second), "差", "95% 区间", "p", ""):
+    for title in (first, second, "差", "95% 区间", "p", ""):
         table.add_column(title, justify="right")
     for key, p in comparison.figures.items():
         form: Callable[[float], str] = (
@@ -193,9 +201,10 @@ def _print_comparison(comparison: Comparison, first: str, second: str) -> None:
         signed: Callable[[float], str] = (
             (lambda v: f"{v:+.3f}") if key in AS_NUMBER else (lambda v: f"{v * 100:+.1f}")
         )
-        verdict = ""
+        verdict = Text("")
         if p.low > 0 or p.high < 0:
-            verdict = "[green]变好[/]" if gain(key, p) > 0 else "[red]变差[/]"
+            better = gain(key, p) > 0
+            verdict = Text("变好", style="green") if better else Text("变差", style="red")
         table.add_row(
             NAMES[key],
             form(p.first),
@@ -205,9 +214,9 @@ def _print_comparison(comparison: Comparison, first: str, second: str) -> None:
             f"{p.p_value:.3f}",
             verdict,
         )
-    out.print(table)
+    say_table(table)
     sizes = comparison.set_sizes
-    out.print(f"候选集平均大小：{escape(first)} {sizes[0]:.2f}，{escape(second)} {sizes[1]:.2f}")
+    say(f"候选集平均大小：{first} {sizes[0]:.2f}，{second} {sizes[1]:.2f}")
 
 
 def measure_table(overall: dict[str, Measure]) -> Table:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jiesu_nlp.catalogue import Catalogue
-from jiesu_nlp.cli.console import note, out
+from jiesu_nlp.cli.console import BundleOption, bundle_named, check_folder_of, note, say
 from jiesu_nlp.dispatcher import Dispatcher
 from jiesu_nlp.errors import UsageError
 from training.cli.shared import (
     MOST_TO_LEARN,
-    BundleOption,
     ColumnOption,
     Data,
-    bundle_named,
     columns_of,
     stages,
     unlabelled_tickets,
@@ -35,11 +33,12 @@ def audit(
     ],
     bundle: BundleOption = None,
     column: ColumnOption = None,
-    most: Annotated[int, typer.Option(help="最多导出几件。")] = 500,
+    most: Annotated[int, typer.Option(min=1, help="最多导出几件。")] = 500,
     folds: Annotated[
         int,
         typer.Option(
-            help="交叉验证折数：每件由没见过它的模型来判；0 表示直接用 --bundle（它须没见过这些工单）。"
+            min=0,
+            help="交叉验证折数：每件由没见过它的模型来判；0 表示直接用 --bundle（它须没见过这些工单）。",
         ),
     ] = 3,
     verdicts: Annotated[
@@ -51,13 +50,14 @@ def audit(
     from training.cross_fit import score_across_folds
     from training.scoring import score
 
+    check_folder_of(target)
+    if verdicts is None and target.suffix.lower() != ".xlsx":
+        raise UsageError(f"--output 应为 .xlsx 核对表，现为 {target}")
     dispatcher = Dispatcher.from_bundle(bundle_named(bundle))
     if verdicts is not None:
         _correct(data, verdicts, dispatcher.catalogue, column, target)
         return
     tickets = usable_tickets(data, dispatcher.catalogue, column, most=MOST_TO_LEARN)
-    if target.suffix.lower() != ".xlsx":
-        raise UsageError("核对表应为 .xlsx 文件")
     with stages("逐件判断") as progress:
         if folds:
             scored = score_across_folds(
@@ -70,13 +70,11 @@ def audit(
     found = suspects(scored)
     sure = sum(s.confident for s in found)
     export_suspects(found[:most], dispatcher.catalogue, target)
-    out.print(
+    say(
         f"{len(tickets)} 件里疑似错标 {sure} 件（模型对另一细项有把握），导出最可疑的 {min(len(found), most)} 件 → {target}",
-        soft_wrap=True,
     )
-    out.print(
+    say(
         f"填“结论”一栏后：jiesu audit --data … --verdicts {target} --output 改正后.jsonl",
-        soft_wrap=True,
     )
 
 
@@ -115,9 +113,8 @@ def _correct(
             changed += verdict is not None and verdict.code != verdict.label
             written += 1
             write(_ticket_row(ticket))
-    out.print(
+    say(
         f"结论 {len(decided)} 条：改标 {changed} 件，剔除 {dropped} 件，共 {written} 件 → {target}",
-        soft_wrap=True,
     )
     if len(met) < len(decided):
         note(f"{len(decided) - len(met)} 条结论在 --data 里找不到对应的工单（诉求或标签已变）")
@@ -133,7 +130,7 @@ def sample(
         ),
     ],
     target: Annotated[Path, typer.Option("--output", "-o", help="写成 .jsonl。")],
-    count: Annotated[int, typer.Option("-n", help="挑几件。")] = 200,
+    count: Annotated[int, typer.Option("-n", min=1, help="挑几件。")] = 200,
     bundle: BundleOption = None,
     column: ColumnOption = None,
     seed: Annotated[int, typer.Option(help="随机种子。")] = 0,
@@ -144,6 +141,7 @@ def sample(
     from training.run_record import RECORD_FILE
     from training.sampling import choose
 
+    check_folder_of(target)
     opened = bundle_named(bundle)
     dispatcher = Dispatcher.from_bundle(opened)
     record = opened.read_json(RECORD_FILE) if RECORD_FILE in opened else {}
@@ -178,7 +176,7 @@ def sample(
     kinds = "、".join(
         f"{why} {sum(c.why == why for c in chosen)}" for why in dict.fromkeys(c.why for c in chosen)
     )
-    out.print(f"从 {len(tickets)} 件里挑出 {len(chosen)} 件（{kinds}）→ {target}", soft_wrap=True)
+    say(f"从 {len(tickets)} 件里挑出 {len(chosen)} 件（{kinds}）→ {target}")
 
 
 def _ticket_row(ticket: LabelledTicket) -> dict[str, Any]:

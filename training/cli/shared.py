@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jiesu_nlp.bundle import Bundle, Registry, open_bundle
 from jiesu_nlp.catalogue import Catalogue
-from jiesu_nlp.cli.console import note, stage_progress
-from jiesu_nlp.dispatcher import DEFAULT_BUNDLE, build_default
+from jiesu_nlp.cli.console import is_bundle_name, note, stage_progress
 from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.files import replace_file
 from jiesu_nlp.home import models_dir
@@ -43,9 +41,6 @@ ColumnOption = Annotated[
         help="列名对照，如 text=诉求内容；字段有 text、code、unit、created_at、weight、source、id。",
     ),
 ]
-BundleOption = Annotated[
-    str | None, typer.Option("--bundle", "-b", help="模型包名称或文件夹；省略时为启用中的。")
-]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="把全部数字写成 JSON。")]
 TaxonomyOption = Annotated[
     str | None,
@@ -68,24 +63,7 @@ def columns_of(options: list[str] | None) -> dict[str, str]:
 
 def bundle_folder(name: str) -> Path:
     """Take a bare name for a bundle of the models folder, anything with a slash for a path."""
-    return models_dir() / name if _is_name(name) else Path(name)
-
-
-def _is_name(name: str) -> bool:
-    return not {"/", os.sep} & set(name) and name not in (".", "..")
-
-
-def bundle_named(name: str | None) -> Bundle:
-    """Open a bundle by name or folder; the one in use if ``None``, built if there is none."""
-    if name is not None and (Path(name).is_dir() or not _is_name(name)):
-        return open_bundle(Path(name))
-    registry = Registry(models_dir())
-    if name is None:
-        name = registry.active() or DEFAULT_BUNDLE
-        if name == DEFAULT_BUNDLE and name not in registry.names():
-            note("还没有模型包，先构建默认模型包")
-            return build_default()
-    return open_bundle(registry.path(name))
+    return models_dir() / name if is_bundle_name(name) else Path(name)
 
 
 def usable_tickets(
@@ -115,11 +93,23 @@ def usable_tickets(
 
 
 def text_lines(path: Path) -> list[str]:
-    """Return the lines of a text file that are not blank."""
+    """Return the lines of a text file that are not blank.
+
+    Raises
+    ------
+    DataError
+        If a line is in no known encoding.
+    """
     from jiesu_nlp.stream import open_lines
 
+    found = []
     with open_lines(str(path)) as lines:
-        return [line.text.strip() for line in lines if line.text.strip()]
+        for line in lines:
+            if line.fault is not None:
+                raise DataError(line.fault, path=path, line=line.number, remedy="转成 UTF-8")
+            if line.text.strip():
+                found.append(line.text.strip())
+    return found
 
 
 def unlabelled_tickets(path: Path, column: list[str] | None) -> list[Ticket]:
@@ -153,5 +143,5 @@ def stages(title: str) -> Iterator[Callable[[str, float], None]]:
     if os.environ.get("RANK", "0") != "0":
         yield lambda stage, done: None
         return
-    with stage_progress(title) as bar:
-        yield lambda stage, done: bar.update(bar.task_ids[0], description=stage, completed=done)
+    with stage_progress(title) as moved:
+        yield moved

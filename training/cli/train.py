@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jiesu_nlp.cli.console import note, out
+from jiesu_nlp.cli.console import note, say, say_table
 from jiesu_nlp.errors import UsageError
 from jiesu_nlp.home import models_dir
 from training.cli.judge import measure_table
@@ -54,13 +54,19 @@ def train(
         list[str] | None,
         typer.Option(help="--arch encoder：其他选项，名称=值，可多次；见 docs/编码器.md。"),
     ] = None,
-    calibrate: Annotated[float, typer.Option(help="留作校准的比例（较晚的工单）。")] = 0.1,
-    test: Annotated[float, typer.Option(help="留作评测的比例（最晚的工单）。")] = 0.1,
-    says_weight: Annotated[float, typer.Option(help="一条目录例句相当于几件工单。")] = 1.0,
+    calibrate: Annotated[
+        float, typer.Option(min=0, max=0.9, help="留作校准的比例（较晚的工单）。")
+    ] = 0.1,
+    test: Annotated[
+        float, typer.Option(min=0, max=0.9, help="留作评测的比例（最晚的工单）。")
+    ] = 0.1,
+    says_weight: Annotated[float, typer.Option(min=0, help="一条目录例句相当于几件工单。")] = 1.0,
     most_tickets: Annotated[
-        int, typer.Option(help="最多用多少件（超出则均匀抽样）。")
+        int, typer.Option(min=20, help="最多用多少件（超出则均匀抽样）。")
     ] = MOST_TO_LEARN,
-    most_rejected: Annotated[float, typer.Option(help="不能用的行超过此比例就停止。")] = 0.2,
+    most_rejected: Annotated[
+        float, typer.Option(min=0, max=1, help="不能用的行超过此比例就停止。")
+    ] = 0.2,
     auto_precision: Annotated[
         float, typer.Option(help="“可直派”的承办单位至少有多准（95% 把握）。")
     ] = 0.98,
@@ -107,15 +113,13 @@ def train(
         reasons = "、".join(f"{k} {n}" for k, n in record["rejected"].items())
         note(f"{record['rows']} 行里有 {sum(record['rejected'].values())} 行没有用：{reasons}")
     if trained.evaluation is not None:
-        out.print(measure_table(trained.evaluation.overall))
-    out.print(
-        f"[green]已生成[/] {folder}（用时 {record['seconds']} 秒，内存峰值 {record['peak_memory_mb']} MB）",
-        soft_wrap=True,
+        say_table(measure_table(trained.evaluation.overall))
+    say(
+        f" {folder}（用时 {record['seconds']} 秒，内存峰值 {record['peak_memory_mb']} MB）",
+        head="已生成",
     )
     # Only what stands in the folder of models can be put in service.
     verb = (
         f"promote {folder.name}" if folder.parent == models_dir() else f"compare default {folder}"
     )
-    out.print(
-        f"模型卡：{folder / CARD_FILE}；启用前请比较：jiesu {verb} --data 工单", soft_wrap=True
-    )
+    say(f"模型卡：{folder / CARD_FILE}；启用前请比较：jiesu {verb} --data 工单")

@@ -131,8 +131,9 @@ def torch_logits(network: Any, ids: Sequence[Sequence[int]], pad_id: int) -> Flo
 
 def parity(served: OnnxEncoder, texts: Sequence[str], expected: Floats) -> Parity:
     """Compare an exported model with torch's logits of the same texts."""
-    difference = np.abs(served.raw_logits(texts) - expected)
-    same = served.raw_logits(texts).argmax(axis=1) == expected.argmax(axis=1)
+    found = served.raw_logits(texts)
+    difference = np.abs(found - expected)
+    same = found.argmax(axis=1) == expected.argmax(axis=1)
     return Parity(
         texts=len(texts),
         max_difference=float(difference.max()),

@@ -137,12 +137,17 @@ class EncoderOptions:
 
     def check(self) -> None:
         """Raise :class:`UsageError` for values that make no sense."""
-        for name, low in (("epochs", 1), ("batch", 1), ("max_length", 8), ("save_every", 1)):
+        for name, low in (
+            ("epochs", 1), ("batch", 1), ("max_length", 8), ("patience", 1), ("save_every", 1)
+        ):  # fmt: skip
             if getattr(self, name) < low:
                 raise UsageError(f"编码器选项 {name} 至少为 {low}，现为 {getattr(self, name)}")
         for name in ("learning_rate", "head_factor", "layer_decay", "clip"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise UsageError(f"编码器选项 {name} 应为正数，现为 {getattr(self, name)}")
+        for name in ("weight_decay", "class_loss", "group_loss"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UsageError(f"编码器选项 {name} 不应小于 0，现为 {getattr(self, name)}")
         for name in ("warmup", "dropout", "smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"编码器选项 {name} 应在 0 与 1 之间，现为 {getattr(self, name)}")

@@ -6,7 +6,7 @@ import pytest
 from jiesu_nlp.batch.columns import NAMES
 from jiesu_nlp.batch.local import relabel
 from jiesu_nlp.batch.rows import Task
-from jiesu_nlp.batch.run import Plan, identity_of
+from jiesu_nlp.batch.run import Plan, Start, identity_of
 from jiesu_nlp.batch.source import open_source
 
 GOLD = Path(__file__).resolve().parents[2] / "gold" / "tickets.jsonl"
@@ -33,7 +33,7 @@ def run(dispatcher, bundle):
     def go(spec, output, *, query=None, task=None, shard_rows=40, form="parquet", by=None, **how):
         given = {"text": "text", "columns": NAMES} | (task or {})
         plan = Plan(Task(**given), output, form, by, shard_rows)
-        options = {"spec": str(spec), "bundle": identity_of(bundle), "workers": 2} | how
-        return relabel(open_source(str(spec), query=query), dispatcher, plan, **options)
+        start = Start(**{"spec": str(spec), "bundle": identity_of(bundle)} | how)
+        return relabel(open_source(str(spec), query=query), dispatcher, plan, start, workers=2)
 
     return go

@@ -196,6 +196,25 @@ def test_a_full_disk_keeps_what_is_done_and_goes_on_later(run, parquet, tmp_path
     assert len(table(output)) == 300
 
 
+def test_a_disk_that_is_full_at_the_very_end_is_told(run, tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["停水", None]}), path)
+    sync = os.fsync
+
+    def full(number):
+        if "bad_rows.jsonl" in str(Path(f"/proc/self/fd/{number}").readlink()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(number)
+
+    monkeypatch.setattr(sink.os, "fsync", full)
+    with pytest.raises(UsageError, match=r"bad_rows\.jsonl 失败：磁盘已满"):
+        run(path, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    monkeypatch.undo()
+    tally = run(path, tmp_path / "out")
+    assert (tally.resumed, tally.bad_file.exists()) == (2, True)
+
+
 def test_csv_output_and_partitions(run, parquet, tmp_path, rows):
     run(parquet, tmp_path / "csv", form="csv", task={"columns": ("code", "category_set")})
     text = "".join(p.read_text() for p in sorted((tmp_path / "csv").glob("part-*.csv")))

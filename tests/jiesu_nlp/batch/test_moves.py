@@ -45,6 +45,16 @@ def test_labels_are_read_as_code_name_and_path(labels, dispatcher):
     assert labels.code_of(None) is None
 
 
+def test_a_name_that_two_leaves_have_is_no_label(dispatcher):
+    first, second, *rest = dispatcher.catalogue.leaves
+    catalogue = dispatcher.catalogue.replace_leaves(
+        (first, replace(second, name=first.name), *rest)
+    )
+    labels = OldLabels(catalogue)
+    assert labels.code_of(first.name) is None
+    assert labels.code_of("/".join(catalogue.path(second.code))) == second.code
+
+
 def test_one_successor_needs_no_model(labels, demand):
     refiled = labels.refile("99-01-001", demand)
     assert (refiled.code, refiled.basis, refiled.reasons) == ("01-01-001", "successor", ())
@@ -117,6 +127,16 @@ def test_verdicts_come_back_and_stay(finished, dispatcher, run, tmp_path):
         path.unlink()
     run(tmp_path / "in.parquet", output, task={"old_label": "old"})
     assert {p: p.read_bytes() for p in output.glob("part-*")} == contents
+
+
+def test_what_is_no_workbook_is_told(finished, dispatcher, tmp_path):
+    output, _ = finished
+    with pytest.raises(UsageError, match="文件不存在"):
+        apply_verdicts(output, tmp_path / "没有.xlsx", dispatcher.catalogue)
+    for name, error in (("v.csv", UsageError), ("v.xlsx", DataError)):
+        (tmp_path / name).write_text("来源,行,核定编码\n")
+        with pytest.raises(error, match=name):
+            apply_verdicts(output, tmp_path / name, dispatcher.catalogue)
 
 
 def test_a_wrong_verdict_changes_nothing(finished, dispatcher, tmp_path):

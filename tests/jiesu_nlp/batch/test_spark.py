@@ -15,7 +15,7 @@ from jiesu_nlp.batch import spark  # noqa: E402
 from jiesu_nlp.batch.columns import NAMES  # noqa: E402
 from jiesu_nlp.batch.moves import count_moves, review_rows  # noqa: E402
 from jiesu_nlp.batch.rows import Task, answer_batch  # noqa: E402
-from jiesu_nlp.batch.run import Plan, identity_of  # noqa: E402
+from jiesu_nlp.batch.run import Plan, Start, identity_of  # noqa: E402
 from jiesu_nlp.batch.verdicts import VERDICT, apply_verdicts  # noqa: E402
 from jiesu_nlp.errors import DataError, UsageError  # noqa: E402
 
@@ -94,11 +94,11 @@ def cluster():
 
 @pytest.fixture
 def go(cluster, bundle):
-    def go(spec, output, **how):
+    def go(spec, output):
         source = spark.SparkSource(cluster, str(spec))
         plan = Plan(Task(text="text", columns=NAMES, old_label="old"), output, shard_rows=40)
-        options = {"spec": str(spec), "bundle": bundle, "identity": identity_of(bundle)}
-        return spark.relabel(cluster, source, plan, **options | how)
+        start = Start(str(spec), identity_of(bundle))
+        return spark.relabel(cluster, source, plan, start, bundle=bundle)
 
     return go
 

@@ -12,7 +12,7 @@ sql = pytest.importorskip("sqlalchemy")
 from jiesu_nlp.batch.local import relabel  # noqa: E402
 from jiesu_nlp.batch.moves import review_rows, write_review  # noqa: E402
 from jiesu_nlp.batch.rows import Task  # noqa: E402
-from jiesu_nlp.batch.run import Plan, identity_of  # noqa: E402
+from jiesu_nlp.batch.run import Plan, Start, identity_of  # noqa: E402
 from jiesu_nlp.batch.source import open_source  # noqa: E402
 from jiesu_nlp.batch.table import Table, parse_table  # noqa: E402
 from jiesu_nlp.batch.verdicts import VERDICT, apply_verdicts  # noqa: E402
@@ -50,8 +50,8 @@ def go(dispatcher, bundle, source, table):
     def go(output, **how):
         task = Task(text="text", columns=CHOSEN, old_label="old")
         plan = Plan(task, output, "table", None, 20, table)
-        options = {"spec": "in", "bundle": identity_of(bundle), "workers": 2}
-        return relabel(open_source(str(source)), dispatcher, plan, **options | how)
+        start = Start("in", identity_of(bundle), **how)
+        return relabel(open_source(str(source)), dispatcher, plan, start, workers=2)
 
     return go
 

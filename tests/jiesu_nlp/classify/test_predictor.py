@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -45,9 +45,13 @@ def test_a_class_is_the_sum_of_its_leaves(predictor):
 
 
 def test_the_set_holds_what_passes_the_threshold_and_never_nothing(predictor):
-    sure, lost = predictor.predict(["a", "b"])
-    assert sure.leaf_set == (1, 2, 3)
-    assert len(lost.leaf_set) == 1
+    # Scores against the best leaf's 0.35: 0.77, 0.66, 0.44, 0.22.
+    assert replace(predictor, set_threshold=0.5).predict(["a"])[0].leaf_set == (1, 2)
+    assert replace(predictor, set_threshold=0.9).predict(["a"])[0].leaf_set == (1,)
+
+
+def test_where_nothing_is_likely_less_is_asked_of_each_leaf_but_no_set_is_endless(predictor):
+    assert len(predictor.predict(["a", "b"])[1].leaf_set) == predictor.largest_set
 
 
 def test_no_matter_takes_its_share(predictor):

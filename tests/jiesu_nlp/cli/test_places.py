@@ -1,6 +1,7 @@
 """The verbs of ``jiesu places``."""
 
 import json
+import re
 
 from typer.testing import CliRunner
 
@@ -14,6 +15,8 @@ def test_lookup_says_what_and_why():
     assert result.exit_code == 0
     assert "住处" in result.output
     assert "朝阳区" in result.output
+    assert "已定到街道乡镇" in result.output or "只知区" in result.output
+    assert not re.search("resolved|district_only|unknown|bridge|town", result.output)
     data = RUNNER.invoke(app, ["places", "lookup", "方庄街道停水", "--json"])
     assert json.loads(data.output)["town"] == "方庄街道"
     assert "没有找到" in RUNNER.invoke(app, ["places", "lookup", "老板欠薪"]).output

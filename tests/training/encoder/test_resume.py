@@ -1,4 +1,4 @@
-"""InterruptedRunError runs, several processes, early stopping, long tail: the loop without the export."""
+"""Interrupted runs, several processes, early stopping, long tail: the loop without the export."""
 
 from __future__ import annotations
 
