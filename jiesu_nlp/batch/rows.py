@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 CLASSIFIED_TOGETHER = 256
 _BUILT_TOGETHER = 2048
 LABEL_COLUMNS = ("old_code", "label", "label_basis", "review")
-SOURCE_COLUMNS = ("source", "row")
 
 
 @dataclass(frozen=True, slots=True)

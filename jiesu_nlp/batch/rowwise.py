@@ -280,6 +280,7 @@ class SqlRows(RowSource):
     def records(self) -> Iterator[Record]:
         """Yield the rows in the order of the query."""
         sql = need("sqlalchemy", "tables", "读数据库")
+        engine = None
         try:
             engine = sql.create_engine(self._url)
             with engine.connect().execution_options(yield_per=5000) as connection:
@@ -289,6 +290,9 @@ class SqlRows(RowSource):
         except (sql.exc.SQLAlchemyError, ImportError) as fault:
             first = str(getattr(fault, "orig", None) or fault).splitlines()[0]
             raise UsageError(f"数据库读取失败：{first}；请检查地址、驱动与查询语句") from None
+        finally:
+            if engine is not None:
+                engine.dispose()
 
 
 def _sql(value: Any) -> Any:
