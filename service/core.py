@@ -14,18 +14,20 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any, TypeVar
 
+from pydantic_core import to_json
 from sqlalchemy.exc import SQLAlchemyError
 
 from jiesu_nlp.errors import UsageError
 from jiesu_nlp.suggestion import Suggestion
 from jiesu_nlp.ticket import Ticket
 from service.access import Access, Principal
+from service.desk import MOST_CHARACTERS, Desk
 from service.limits import Buckets
 from service.metrics import Metrics
 from service.models import LoadedModel, ModelHost
@@ -45,7 +47,6 @@ _RECENT = 5_000
 _SHADOW_WAITING = 200
 _FOLLOW_SECONDS = 3.0
 T = TypeVar("T")
-Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Service:
         self.log_ins_of_client = Buckets(rate=1, burst=30)
         self.in_flight = 0
         self.faults: list[str] = []
+        self._desk = Desk(models)
         self._workers = ThreadPoolExecutor(2, thread_name_prefix="suggest")
         self._recent: OrderedDict[str, Brief] = OrderedDict()
         self._shadow_queue: queue.Queue[tuple[str, Ticket, Suggestion] | None] = queue.Queue(
@@ -102,6 +104,7 @@ class Service:
             _log.warning("store away at start: %s", type(fault).__name__)
         self.access.refresh(force=True)
         self.writer.start()
+        self._desk.start()
         works = [self._follow, self._shadow]
         if self.webhook is not None:
             works.append(partial(self.webhook.run, self._stopping))
@@ -113,6 +116,7 @@ class Service:
     def stop(self) -> None:
         """Finish what is under way: answers, then records, then the threads."""
         self._stopping.set()
+        self._desk.stop()
         self._workers.shutdown(wait=True)
         with contextlib.suppress(queue.Full):
             self._shadow_queue.put_nowait(None)
@@ -124,6 +128,17 @@ class Service:
 
     # Suggestions.
 
+    @contextlib.contextmanager
+    def _under_way(self, cost: int) -> Iterator[None]:
+        if self.in_flight + cost > max(self.settings.most_in_flight, cost):
+            self.metrics.refused.inc()
+            raise Problem(503, "overload", "当前请求过多，请稍后重试", retry_after=1)
+        self.in_flight += cost
+        try:
+            yield
+        finally:
+            self.in_flight -= cost
+
     async def compute(self, work: Callable[[], T], *, cost: int = 1) -> T:
         """Run work on the bounded pool.
 
@@ -132,55 +147,77 @@ class Service:
         Problem
             503 with ``Retry-After`` if too much is under way.
         """
-        if self.in_flight + cost > max(self.settings.most_in_flight, cost):
-            self.metrics.refused.inc()
-            raise Problem(503, "overload", "当前请求过多，请稍后重试", retry_after=1)
-        self.in_flight += cost
-        try:
+        with self._under_way(cost):
             return await asyncio.get_running_loop().run_in_executor(self._workers, work)
-        finally:
-            self.in_flight -= cost
 
     async def suggest(
         self,
-        tickets: Sequence[Ticket],
+        ticket: Ticket,
         who: Principal,
         *,
         source: str,
-        keys: Sequence[str | None] = (),
+        key: str | None = None,
         preview: bool = False,
-    ) -> list[Answer]:
-        """Answer tickets and record the answers (a preview is not recorded)."""
+    ) -> bytes:
+        """Return the answer to a ticket as JSON, and record it (a preview is not recorded).
+
+        Raises
+        ------
+        Problem
+            503 with ``Retry-After`` if too much is under way.
+        """
+        # While none is loaded, this raises here, where the request hears of it.
+        model = self.models.active
+        finish = partial(self._keep, ticket, who=who, source=source, key=key, preview=preview)
+        if len(ticket.text) > MOST_CHARACTERS:
+            return await self.compute(
+                lambda: finish(model, model.dispatcher.suggest(ticket)),
+                cost=1 + len(ticket.text) // 2_000,
+            )
+        with self._under_way(1):
+            return await self._desk.ask(ticket, finish)
+
+    async def suggest_many(
+        self, tickets: Sequence[Ticket], who: Principal, *, source: str
+    ) -> list[bytes]:
+        """Return the answers to many tickets, in order, and record them.
+
+        Raises
+        ------
+        Problem
+            503 with ``Retry-After`` if too much is under way.
+        """
         model = self.models.active
 
-        def work() -> list[Answer]:
-            keyed = keys or [None] * len(tickets)
+        def work() -> list[bytes]:
             suggestions = model.dispatcher.suggest_many(tickets)
             return [
-                self._keep(model, ticket, suggestion, who, source, key, preview)
-                for ticket, suggestion, key in zip(tickets, suggestions, keyed, strict=True)
+                self._keep(ticket, model, suggestion, who=who, source=source)
+                for ticket, suggestion in zip(tickets, suggestions, strict=True)
             ]
 
-        return await self.compute(work, cost=1 + len(tickets) // 16)
+        return await self.compute(work, cost=1 + len(tickets) // 4)
 
     def _keep(
         self,
-        model: LoadedModel,
         ticket: Ticket,
+        model: LoadedModel,
         suggestion: Suggestion,
+        *,
         who: Principal,
         source: str,
-        key: str | None,
-        preview: bool,
-    ) -> Answer:
+        key: str | None = None,
+        preview: bool = False,
+    ) -> bytes:
         answer = suggestion.to_dict()
-        # Answers of a previous call hold in memory what a later one with the same key gets.
-        identity = self.keyed_id(who, key) if key else new_id()
         if preview:
-            return {**answer, "suggestion_id": None}
-        answer = {**answer, "suggestion_id": identity}
+            return to_json({**answer, "suggestion_id": None})
+        identity = self.keyed_id(who, key) if key else new_id()
+        answer["suggestion_id"] = identity
+        # Written out once, for the store and for the client.
+        text = to_json(answer)
         values = suggestion_row(
-            self.settings.secret, identity, ticket, suggestion, answer, who.actor, source
+            self.settings.secret, identity, ticket, suggestion, text.decode(), who.actor, source
         )
         if not self.writer.hand_over("suggestion", values):
             _log.warning("store queue is full, a suggestion is not recorded")
@@ -191,7 +228,7 @@ class Service:
                 self._shadow_queue.put_nowait((identity, ticket, suggestion))
             except queue.Full:
                 self.metrics.shadow_skipped.inc()
-        return answer
+        return text
 
     def pseudonym(self, requester: str | None) -> str | None:
         """Return the keyed digest under which a requester is recognised."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Engine
 
 from jiesu_nlp.dispatcher import Dispatcher
@@ -106,7 +107,7 @@ def store_tickets(
         rows = []
         for ticket, answer in zip(page, dispatcher.suggest_many(page), strict=True):
             identity = new_id()
-            whole = {**answer.to_dict(), "suggestion_id": identity}
+            whole = to_json({**answer.to_dict(), "suggestion_id": identity}).decode()
             rows.append(
                 suggestion_row(
                     settings.secret, identity, ticket, answer, whole, "cli:import", "import"

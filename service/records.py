@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from jiesu_nlp.suggestion import Suggestion
@@ -22,11 +20,11 @@ def suggestion_row(
     identity: str,
     ticket: Ticket,
     suggestion: Suggestion,
-    answer: Mapping[str, Any],
+    answer: str,
     actor: str,
     source: str,
 ) -> dict[str, Any]:
-    """Return what the store keeps of a ticket and its answer; nothing in it is unredacted."""
+    """Return what the store keeps of a ticket and its answer (JSON); nothing in it is unredacted."""
     first = suggestion.demands[0]
     versions = suggestion.versions
     return {
@@ -53,7 +51,7 @@ def suggestion_row(
         # The most doubtful demand decides whether a person must look.
         "advice": max((d.decision for d in suggestion.demands), key=_DOUBT.index),
         "elapsed_ms": suggestion.elapsed_ms,
-        "answer": json.dumps(answer, ensure_ascii=False),
+        "answer": answer,
     }
 
 

@@ -44,7 +44,7 @@ class Settings:
     secure_cookies: bool = True
     rate: float = 300.0
     body_limit: int = 4 * MIB
-    most_in_flight: int = 64
+    most_in_flight: int = 256
     session_hours: float = 10.0
     webhook_url: str | None = None
     webhook_secret: str = ""
@@ -85,7 +85,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         secure_cookies=env.get("JIESU_COOKIE_SECURE", "1") != "0",
         rate=_number(env, "JIESU_RATE", 300.0),
         body_limit=int(_number(env, "JIESU_BODY_LIMIT_MIB", 4.0) * MIB),
-        most_in_flight=int(_number(env, "JIESU_MOST_IN_FLIGHT", 64.0)),
+        most_in_flight=int(_number(env, "JIESU_MOST_IN_FLIGHT", 256.0)),
         session_hours=_number(env, "JIESU_SESSION_HOURS", 10.0),
         webhook_url=env.get("JIESU_WEBHOOK_URL") or None,
         webhook_secret=_secret(env, "JIESU_WEBHOOK_SECRET") if env.get("JIESU_WEBHOOK_URL") else "",

@@ -22,6 +22,11 @@ def service_of(request: Request) -> Service:
     return service
 
 
+async def _service(request: Request) -> Service:
+    # FastAPI would call a plain function on another thread.
+    return service_of(request)
+
+
 def principal_of(request: Request) -> Principal | None:
     """Return who asks, by API key or session cookie; ``None`` if nobody known."""
     service = service_of(request)
@@ -88,7 +93,7 @@ def peer_of(request: Request) -> str | None:
     return request.client.host if request.client else None
 
 
-AService = Annotated[Service, Depends(service_of)]
+AService = Annotated[Service, Depends(_service)]
 Operator = Annotated[Principal, Depends(require(Role.OPERATOR))]
 Engineer = Annotated[Principal, Depends(require(Role.ENGINEER))]
 Admin = Annotated[Principal, Depends(require(Role.ADMIN))]

@@ -68,6 +68,12 @@ def read_brief(engine: Engine, identity: str) -> Brief | None:
     return None if row is None else brief_of(dict(row._mapping), json.loads(row.answer))
 
 
+def read_answer(engine: Engine, identity: str) -> str | None:
+    """Return the answer of a stored suggestion as the JSON it was."""
+    with engine.connect() as c:
+        return c.execute(select(suggestion.c.answer).where(suggestion.c.id == identity)).scalar()
+
+
 def read_ticket(engine: Engine, identity: str) -> dict[str, Any] | None:
     """Return a stored suggestion with its decisions."""
     with engine.connect() as c:

@@ -2,6 +2,7 @@
 
 import json
 import queue
+import threading
 
 import pytest
 from sqlalchemy import event, func, select
@@ -11,7 +12,7 @@ from jiesu_nlp.errors import BundleError, UsageError
 from service.models import ModelHost
 from service.store.engine import migrate, open_engine
 from service.store.spool import Spool
-from service.store.tables import account, decision, new_id, stamp, suggestion
+from service.store.tables import account, audit, decision, new_id, stamp, suggestion
 from service.store.writer import Outcome, Writer
 
 TEXT = "方庄芳古园一区门口路灯坏了半个月没人修"
@@ -125,6 +126,28 @@ def test_the_last_places_in_the_queue_are_for_decisions(tmp_path):
     writer.stop()
 
 
+def test_suggestions_share_a_commit_and_a_decision_does_not_wait(tmp_path, monkeypatch):
+    # Longer than the test may take: who waited for it would show.
+    monkeypatch.setattr("service.store.writer._GATHER_SECONDS", 60.0)
+    engine = open_engine(f"sqlite:///{tmp_path / 's.db'}")
+    migrate(engine)
+    commits = []
+    event.listen(engine, "commit", commits.append)
+    writer = Writer(engine, Spool(tmp_path / "spool"))
+    writer.start()
+    for _ in range(5):
+        assert writer.hand_over("audit", _audit_values())
+    assert writer.submit("decision", _decision_values()).result(timeout=10) is Outcome.WRITTEN
+    assert len(commits) == 1
+    assert writer.hand_over("audit", _audit_values())
+    stopping = threading.Thread(target=writer.stop, daemon=True)
+    stopping.start()
+    stopping.join(timeout=10)
+    assert not stopping.is_alive()
+    with engine.connect() as c:
+        assert c.execute(select(func.count()).select_from(audit)).scalar() == 6
+
+
 def test_a_record_the_store_refuses_does_not_hold_up_the_others(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path / 's.db'}")
     migrate(engine)
@@ -154,6 +177,17 @@ def test_neither_store_nor_disk_is_an_honest_503(running, monkeypatch):
     monkeypatch.undo()
     end(outage, running)
     assert running.decide(made, "k").status_code == 201
+
+
+def _audit_values():
+    return {
+        "id": new_id(),
+        "created_at": stamp(),
+        "actor": "user:a",
+        "action": "test",
+        "detail": None,
+        "peer": None,
+    }
 
 
 def _decision_values():

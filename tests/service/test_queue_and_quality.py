@@ -46,13 +46,15 @@ def test_the_queue_pages_and_searches(running):
 
 
 def test_probable_duplicates_are_told_apart_from_similar_ones(running):
-    running.suggest(LAMP, requester="甲")
-    running.suggest("丰台区方庄芳古园一区门口的路灯坏了半个月，没人修", requester="乙")
+    # The quickly trained model is sure of the leaf of each: it is the likeness that is tested.
+    lamp = "丰台区蒲方路路灯不亮"
+    running.suggest(lamp, requester="甲")
+    running.suggest("丰台区方庄街道蒲方路路灯不亮", requester="乙")
     running.suggest("西城区月坛南街路灯不亮", requester="丙")
     running.settle()
-    demand = running.suggest(LAMP)["demands"][0]
+    demand = running.suggest(lamp)["demands"][0]
     body = {
-        "text": LAMP,
+        "text": lamp,
         "code": demand["categories"][0]["code"],
         "requester": "甲",
         "district": demand["place"]["district"],
