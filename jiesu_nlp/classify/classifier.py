@@ -49,7 +49,8 @@ class Classifier(LeafPredictor):
     bias
         Bias of each of them, shape ``(leaves + 1,)``.
     centroids
-        Wording: unit centroid of each of them, shape ``(V, leaves + 1)``.
+        Wording: unit centroid of each of them, shape ``(V, leaves + 1)``; empty where the leaves
+        have texts enough without it.
     class_of
         Row of the level-1 class of each leaf, shape ``(leaves,)``.
     matter_scale, wording_scale
@@ -83,22 +84,28 @@ class Classifier(LeafPredictor):
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """Return logits, shape ``(len(texts), leaves + 1)``; the last column is *no matter*."""
+        wording: Floats | None = None
         if len(texts) == 1:
-            hidden, wording = self._views_of_one(texts[0])
+            # Building sparse matrices of one row costs more than the products do.
+            columns, values = self.vocabulary.row(texts[0])
+            hidden = (values @ self.embedding[columns])[None]
+            if self.centroids.nnz:
+                wording = self._wording_of_one(columns, values)
         else:
             rows = self.vocabulary.rows(texts)
-            hidden, wording = rows @ self.embedding, (rows @ self.centroids).toarray()
+            hidden = rows @ self.embedding
+            if self.centroids.nnz:
+                wording = (rows @ self.centroids).toarray()
         hidden /= np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-9)
         logits = hidden @ self.leaf_vectors.T
         logits *= np.float32(self.matter_scale)
         logits += self.bias
-        wording *= np.float32(self.wording_scale)
-        logits += wording
+        if wording is not None:
+            wording *= np.float32(self.wording_scale)
+            logits += wording
         return np.asarray(logits, dtype=np.float32)
 
-    def _views_of_one(self, text: str) -> tuple[Floats, Floats]:
-        """Return both products of one row; building sparse matrices costs more than they do."""
-        columns, values = self.vocabulary.row(text)
+    def _wording_of_one(self, columns: NDArray[np.int32], values: Floats) -> Floats:
         starts = self.centroids.indptr[columns]
         sizes = self.centroids.indptr[columns + 1] - starts
         ends = np.cumsum(sizes)
@@ -109,7 +116,7 @@ class Classifier(LeafPredictor):
             weights=self.centroids.data[at] * np.repeat(values, sizes),
             minlength=len(self.bias),
         )
-        return (values @ self.embedding[columns])[None], wording.astype(np.float32)[None]
+        return wording.astype(np.float32)[None]
 
     def tempered(self, temperature: float) -> Classifier:
         """Return the same classifier with its logits divided by ``temperature``."""
