@@ -92,7 +92,7 @@ def test_words_and_score_together_on_the_development_texts(knowledge, scorer):
 
 def test_danger_told_without_its_textbook_words(knowledge, scorer):
     found, false = raised_of(PLAIN_WORDS, knowledge, scorer)
-    assert found >= 0.62, "before the scorer learned such texts it found 0.58"
+    assert found >= 0.68, "before the scorer learned such texts it found 0.58"
     assert false <= 0.06, "hard near misses: ordinary texts raise it far less"
 
 
@@ -100,7 +100,7 @@ def test_few_ordinary_texts_raise_the_gate(knowledge, scorer):
     texts = (*ordinary_tickets(), *sample_says(knowledge.catalogue)[1][:5000])
     gates = gates_of(texts, knowledge.gates, scorer)
     raised = [gate.kind == Gate.EMERGENCY for gate, _ in gates]
-    assert np.mean(raised) <= 0.009, "some of these says are cries for help themselves"
+    assert np.mean(raised) <= 1.5 * FALSE_ALARMS, "some of these says are cries for help themselves"
 
 
 @pytest.mark.parametrize("line", ["火\t着火了", "119着火了", "119\t "])
