@@ -2,9 +2,9 @@
 
 A logistic regression finds danger going on now; a multinomial one, over the emergencies alone, the
 line to call. N-grams that tell danger from the rest weigh more (log-count ratio, Wang & Manning
-2012), so that a new turn of phrase is not drowned by the ordinary words around it. The threshold is the least at which at most ``FALSE_ALARMS`` of ordinary texts it was
-not fitted on raise the gate: the tickets of ``training/data/calibration.jsonl`` and says of leaves
-that are no 2-hour matters.
+2012), so that a new turn of phrase is not drowned by the ordinary words around it. The threshold is
+the least at which at most ``FALSE_ALARMS`` of ordinary texts it was not fitted on raise the gate:
+the tickets of ``training/data/calibration.jsonl`` and says of leaves that are no 2-hour matters.
 
 ``training/data/emergency_dev.tsv`` is by another batch of writing and never fitted on: it is what
 words and score together are measured by. ``emergency_dev_plain.tsv`` is harder: danger told without
