@@ -65,7 +65,9 @@ def test_a_bundle_brings_every_field_back():
     assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
 
 
-@pytest.mark.parametrize(("text", "brief"), [("停水了", True), ("停" * 15, True), ("停" * 16, False)])
+@pytest.mark.parametrize(
+    ("text", "brief"), [("停水了", True), ("停" * 15, True), ("停" * 16, False)]
+)
 def test_a_call_of_a_few_words_has_tables_of_its_own(text, brief):
     calibration = Calibration(brief=Calibration(leaf=MAP))
     assert (calibration.of(text) is calibration.brief) is brief
