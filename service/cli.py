@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from jiesu_nlp.cli.console import load_dispatcher, note, out
+from jiesu_nlp.cli.console import load_dispatcher, note, out, say, say_table
 from jiesu_nlp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def add_user(
     secret, shown = _password(password)
     access.add_account(name, _role(role), secret)
     _audit(access.engine, "user-add", f"{name}（{_role(role).label}）")
-    out.print(f"[green]已新增[/] {name}（{_role(role).label}）")
+    say(f" {name}（{_role(role).label}）", head="已新增")
     _show(shown)
 
 
@@ -138,7 +138,7 @@ def reset_password(
     secret, shown = _password(password)
     access.change_account(name, password=secret)
     _audit(access.engine, "user-password", name)
-    out.print(f"[green]已重设[/] {name} 的口令")
+    say(f" {name} 的口令", head="已重设")
     _show(shown)
 
 
@@ -155,7 +155,7 @@ def _password(source: str | None) -> tuple[str, str | None]:
 
 def _show(password: str | None) -> None:
     if password is not None:
-        out.print(f"口令（只显示这一次）：[bold]{password}[/]")
+        say(password, head="口令（只显示这一次）：", style="")
 
 
 @_users.command("role", help="改角色；该用户须重新登录。")
@@ -167,7 +167,7 @@ def change_role(
     access = _access()
     access.change_account(name, role=_role(role))
     _audit(access.engine, "user-role", f"{name}（{_role(role).label}）")
-    out.print(f"[green]已改为[/] {_role(role).label}：{name}")
+    say(f" {_role(role).label}：{name}", head="已改为")
 
 
 @_users.command("disable", help="停用用户；登录随即失效。")
@@ -176,7 +176,7 @@ def disable(name: Annotated[str, typer.Argument(help="用户名。")]) -> None:
     access = _access()
     access.change_account(name, active=False)
     _audit(access.engine, "user-disable", name)
-    out.print(f"[green]已停用[/] {name}")
+    say(f" {name}", head="已停用")
 
 
 @_users.command("enable", help="重新启用用户。")
@@ -185,7 +185,7 @@ def enable(name: Annotated[str, typer.Argument(help="用户名。")]) -> None:
     access = _access()
     access.change_account(name, active=True)
     _audit(access.engine, "user-enable", name)
-    out.print(f"[green]已启用[/] {name}")
+    say(f" {name}", head="已启用")
 
 
 @_users.command("list", help="列出用户。")
@@ -195,7 +195,7 @@ def list_users() -> None:
     for row in _access().accounts():
         state = "启用" if row["active"] else "停用"
         table.add_row(row["name"], _role(row["role"]).label, state, row["created_at"][:16])
-    out.print(table)
+    say_table(table)
 
 
 @_keys.command("add", help="生成密钥，只显示这一次。")
@@ -207,7 +207,7 @@ def add_key(
     key = access.add_key(name, _role(role))
     _audit(access.engine, "key-add", f"{name}（{_role(role).label}）")
     note("密钥只显示这一次，请立即保存：")
-    out.print(key, soft_wrap=True)
+    say(key)
 
 
 @_keys.command("list", help="列出密钥（不含密钥本身）。")
@@ -219,7 +219,7 @@ def list_keys() -> None:
         table.add_row(
             row["id"], row["name"], _role(row["role"]).label, state, row["created_at"][:16]
         )
-    out.print(table)
+    say_table(table)
 
 
 @_keys.command("revoke", help="吊销密钥；各实例几秒内生效。")
@@ -230,7 +230,7 @@ def revoke_key(
     access = _access()
     access.revoke_key(identity)
     _audit(access.engine, "key-revoke", identity)
-    out.print(f"[green]已吊销[/] {identity}")
+    say(f" {identity}", head="已吊销")
 
 
 @_records.command(
@@ -252,7 +252,7 @@ def export_records(
     data = to_parquet(iter(rows)) if target.suffix == ".parquet" else b"".join(to_csv(iter(rows)))
     replace_file(target, data)
     _audit(engine, "export", f"{target.name} since={since or ''}")
-    out.print(f"[green]已导出[/] {len(rows)} 条 → {target}")
+    say(f" {len(rows)} 条 → {target}", head="已导出")
 
 
 @_records.command("purge", help="删除过期的工单文本（默认保留已处理的，它们是训练数据）。")
@@ -325,4 +325,4 @@ def backup(target: Annotated[Path, typer.Option("--output", "-o", help="目标�
         raise UsageError(f"备份失败：{fault}") from None
     finally:
         temporary.unlink(missing_ok=True)
-    out.print(f"[green]已备份[/] → {target}")
+    say(f" → {target}", head="已备份")

@@ -14,6 +14,8 @@ echo "$@" >> "$CALLS"
 [ -f package.json ] || exit 9
 [ -n "$DIST" ] || { mkdir half; echo "npm error network" >&2; exit 1; }
 mkdir -p node_modules/echarts/dist
+echo "Apache License" > node_modules/echarts/LICENSE
+echo "Apache ECharts" > node_modules/echarts/NOTICE
 for name in $DIST; do echo "export const init = '$name';" > "node_modules/echarts/dist/$name"; done
 """
 
@@ -63,7 +65,7 @@ def test_the_smallest_module_is_installed_once(checkout):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (checkout.parent / "calls").read_text() == calls
     left = {p.name for p in checkout.rglob("*") if p.is_file()}
-    assert left == {"run", "package.json", "echarts.js"}
+    assert left == {"run", "package.json", "echarts.js", "echarts.LICENSE", "echarts.NOTICE"}
 
 
 @pytest.mark.parametrize("name", ["echarts.esm.min.js", "echarts.esm.js"])
@@ -75,11 +77,21 @@ def test_other_names_of_the_module_will_do(checkout, name):
 def test_what_was_fetched_is_kept_for_the_next_checkout(checkout, tmp_path):
     kept = tmp_path / "cache" / "assets"
     assert assets(checkout, npm="echarts.esm.js", kept=kept).returncode == 0
-    first = (checkout / LIBRARY).read_text()
-    shutil.rmtree(checkout / LIBRARY.parent)
+    folder = checkout / LIBRARY.parent
+    first = {path.name: path.read_text() for path in folder.iterdir()}
+    assert len(first) == 3
+    shutil.rmtree(folder)
     (tmp_path / "tools" / "npm").unlink()
     assert assets(checkout, kept=kept).returncode == 0
-    assert (checkout / LIBRARY).read_text() == first
+    assert {path.name: path.read_text() for path in folder.iterdir()} == first
+
+
+def test_a_library_kept_without_its_licence_will_do(checkout, tmp_path):
+    kept = tmp_path / "cache"
+    kept.mkdir()
+    (kept / "echarts.js").write_text("export const init = 1;")
+    assert assets(checkout, kept=kept).returncode == 0
+    assert [path.name for path in (checkout / LIBRARY).parent.iterdir()] == ["echarts.js"]
 
 
 @pytest.mark.parametrize(
