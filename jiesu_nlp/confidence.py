@@ -87,7 +87,7 @@ class Calibration:
         best = self.leaf(probabilities[0])
         others = probabilities[1:]
         share = (1 - best) * self.runners_up / max(sum(others), 1e-9)
-        return best, *(min(p * share, best) for p in others)
+        return best, *[min(p * share, best) for p in others]
 
     def decide(self, confidence: float, *, complete: bool, settled: bool = True) -> str:
         """Return the decision.

@@ -19,8 +19,8 @@ from jiesu_nlp.ticket import Ticket, check_text
 if TYPE_CHECKING:
     from jiesu_nlp.dispatcher import Dispatcher
 
-# So many tickets are classified together; a batch of the source is cut into such pieces.
-CLASSIFIED_TOGETHER = 256
+# So many tickets are answered together; a batch of the source is cut into such pieces.
+ANSWERED_TOGETHER = 1024
 _BUILT_TOGETHER = 2048
 LABEL_COLUMNS = ("old_code", "label", "label_basis", "review")
 
@@ -192,9 +192,7 @@ def _suggest(
         good.append(i)
         tickets.append(Ticket(text=text, **{k: v[i] for k, v in beside.items()}))
     try:
-        found = list(
-            dispatcher.suggest_many(tickets, batch_size=CLASSIFIED_TOGETHER, evidence=False)
-        )
+        found = list(dispatcher.suggest_many(tickets, batch_size=ANSWERED_TOGETHER, evidence=False))
     except Exception:
         return _one_by_one(dispatcher, good, tickets, faults)
     return good, found, faults

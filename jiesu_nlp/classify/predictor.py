@@ -17,7 +17,8 @@ from jiesu_nlp.suggestion import Span
 _LENIENCE = 0.75
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: each ticket makes one, and frozen it would cost six times as much.
+@dataclass(slots=True)
 class Prediction:
     """What the classifier says of one text.
 

@@ -14,6 +14,7 @@ from typing import Final
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from jiesu_nlp.locate.gazetteer import KIND_ROW, Gazetteer, KeyFlag
+from jiesu_nlp.text.matcher import HeadedPattern
 
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _BREAK: Final = re.compile("[,。.;!?:、\\n]")
@@ -52,7 +53,7 @@ _FOREIGN_BEFORE: Final = re.compile(
 _OWN: Final = re.compile(
     "北京|本|我|全|城|超|菜|夜|早|门|股|楼|花|都|各|集|该|外|节|入|进|出|在|到|密云|延庆|上|下"
 )
-_ANONYMISED: Final = re.compile("[A-Z][0-9]{1,3}[市区县]|[A-Z]市|西地省")
+_ANONYMISED: Final = HeadedPattern("A-Z西", "[A-Z][0-9]{1,3}[市区县]|[A-Z]市|西地省")
 _COMPANY: Final = re.compile("(?:有限|[^,。.;!?:、\\s的在有路街口号院]){0,14}公司")
 _SURE_KINDS: Final = frozenset(
     KIND_ROW[k] for k in ("area", "station", "hospital", "campus", "scenic", "hub", "park", "town")
@@ -82,7 +83,8 @@ _NOT_PLACE: Final = int(KeyFlag.NOT_PLACE)
 _TOWN: Final = KIND_ROW["town"]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: each ticket makes one, and frozen it would cost six times as much.
+@dataclass(slots=True)
 class Mention:
     """A name in the text: where it stands and the entries it may mean, by the tables."""
 
@@ -96,7 +98,7 @@ class Mention:
     homophone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mentions:
     """All mentions of a text, and whether it speaks of places elsewhere."""
 
@@ -125,7 +127,7 @@ class MentionFinder:
             hits = self._automaton.find_matches_as_indexes(text)
         except UnicodeEncodeError:  # a lone surrogate has no place in UTF-8
             hits = self._automaton.find_matches_as_indexes(_SURROGATES.sub("\ufffd", text))
-        anonymised = _ANONYMISED.search(text) is not None
+        anonymised = _ANONYMISED.occurs(text)
         if not hits:
             return Mentions((), foreign=anonymised, empty=True)
         foreign = anonymised

@@ -123,7 +123,7 @@ class Resolver:
 
     def _zones(self, rows: Iterable[int]) -> tuple[int, ...]:
         zones = self._gazetteer.zones
-        return tuple(dict.fromkeys(z for r in rows for z in zones[r]))
+        return tuple(dict.fromkeys([z for r in rows for z in zones[r]]))
 
     def _explicit(self, mention: Mention, rows: tuple[int, ...]) -> bool:
         return not mention.weak and not mention.homophone and all(
@@ -376,6 +376,8 @@ class Resolver:
 
     def _shares(self, rows: Sequence[int], zones: Sequence[int]) -> dict[int, float]:
         """Spread the weights of the entries over the zones that are left."""
+        if len(zones) == 1:
+            return {zones[0]: 1.0}
         gazetteer = self._gazetteer
         shares = dict.fromkeys(zones, 0.02)
         for row in rows:

@@ -82,7 +82,7 @@ def role_of(text: str, start: int, end: int) -> Role:
     """Return the role of the place at ``text[start:end]``."""
     left = max(0, start - _WINDOW)
     head = text[left:start]
-    stop = max(head.rfind(c) for c in ",。;!?\n")
+    stop = max(map(head.rfind, ",。;!?\n"))
     before = head[stop + 1 :]
     after = text[end : end + _AFTER + 8]
     if before:

@@ -21,7 +21,8 @@ UNNAMED_FIRM = "文中未写明具体企业，派前请核实"
 MAX_ALTERNATIVES = 3
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: each ticket makes one, and frozen it would cost six times as much.
+@dataclass(slots=True)
 class Routing:
     """Where one demand goes if its leaf is the given one."""
 

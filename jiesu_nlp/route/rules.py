@@ -34,18 +34,20 @@ def is_about(words: tuple[str, ...], text: str) -> bool:
         return any(word in text for word in words)
     mentions = 0
     for word in words:
-        at = text.find(word)
-        if at < 0:
-            continue
-        mentions += text.count(word)
-        if at < _OPENING or mentions > 1:
-            return True
+        if word in text:
+            mentions += text.count(word)
+            if mentions > 1 or text.find(word) < _OPENING:
+                return True
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Case:
-    """What the rules look at: one demand with one candidate leaf."""
+    """What the rules look at: one demand with one candidate leaf.
+
+    Not frozen, though nothing changes it: one is made for every candidate leaf of every ticket, and
+    a frozen one costs six times as much.
+    """
 
     leaf: str
     text: str = ""

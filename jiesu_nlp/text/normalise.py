@@ -20,6 +20,7 @@ from typing import Final
 
 from jiesu_nlp.suggestion import Span
 from jiesu_nlp.text.hanzi import SIMPLIFIED, TRADITIONAL
+from jiesu_nlp.text.matcher import HeadedPattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,12 @@ _UNUSUAL: Final = re.compile(f"[^{_PLAIN}]")
 # With the plain character before it, because a mark may combine with that.
 _UNUSUAL_RUN: Final = re.compile(f"[{_PLAIN}]?[^{_PLAIN}]+")
 _WEB_ADDRESS: Final = re.compile(r"(?:https?://|www\.)[A-Za-z0-9_./?=&%#:~+@$'*-]+", re.IGNORECASE)
+_WWW: Final = re.compile(r"[Ww][Ww][Ww]\.")
 # 嗯 and 呃 are never a word in a ticket; 啊 哦 … only where they stand alone between marks.
-_FILLER: Final = re.compile(
+_FILLER: Final = HeadedPattern(
+    "嗯呃啊哦噢喔诶欸唔那这就",
     "[嗯呃]+[,、 ]?|[啊哦噢喔诶欸唔](?<![^,.。!?、\n ].)[,、]"
-    "|(?:那个|这个|就是说?)[,、](?=那个|这个|就是)"
+    "|(?:那个|这个|就是说?)[,、](?=那个|这个|就是)",
 )
 # The same word at least twice (pronouns and the like: three times) is a stutter; the longer list
 # of words that may be doubled (看看, 天天, 好好) is why only these are touched.
@@ -101,7 +104,9 @@ _STUTTER: Final = re.compile(
     r"|就就就+|在在在+|不不不+|有有有+|急急急+"
 )
 _STUTTER_UNIT: Final = re.compile("那个|这个|就是|然后|我们|他们|.", re.DOTALL)
-_REPEATED_MARK: Final = re.compile("[!?,。;~、.][!?,。;~、.]+|[-=_#+][-=_#+][-=_#+]+")
+_REPEATED_MARK: Final = HeadedPattern(
+    "-!?,。;~、.=_#+", "[!?,。;~、.][!?,。;~、.]+|[-=_#+][-=_#+][-=_#+]+"
+)
 _SPACES: Final = re.compile("[ \n]*\n[ \n]*|  +")
 # Characters that leave no trace: soft hyphen, zero-width, direction marks, variation selectors.
 _INVISIBLE: Final = re.compile(
@@ -118,15 +123,15 @@ def _dirty(text: str) -> bool:
     """Tell whether anything but one-to-one replacements is left to do."""
     return (
         _UNUSUAL.search(text) is not None
-        or _REPEATED_MARK.search(text) is not None
-        or _FILLER.search(text) is not None
+        or _REPEATED_MARK.occurs(text)
+        or _FILLER.occurs(text)
         or _STUTTER.search(text) is not None
         or "  " in text
         or ("\n" in text and ("\n\n" in text or " \n" in text or "\n " in text))
         or text[:1] in (" ", "\n")
         or text[-1:] in (" ", "\n")
         or "://" in text
-        or _WEB_ADDRESS.search(text) is not None
+        or _WWW.search(text) is not None
     )
 
 
@@ -278,9 +283,9 @@ def normalise(text: str) -> NormalisedText:
         return NormalisedText(text, plain)
     draft = _characters(plain)
     draft.replace(_WEB_ADDRESS, lambda _: " ")
-    draft.replace(_FILLER, lambda _: "")
+    draft.replace(_FILLER.plain, lambda _: "")
     draft.replace(_STUTTER, lambda run: _STUTTER_UNIT.match(run)[0])  # type: ignore[index]
-    draft.replace(_REPEATED_MARK, _one_mark)
+    draft.replace(_REPEATED_MARK.plain, _one_mark)
     draft.replace(_SPACES, lambda run: "\n" if "\n" in run else " ")
     draft.strip()
     if draft.is_aligned_with(text):

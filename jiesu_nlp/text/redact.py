@@ -31,6 +31,7 @@ from jiesu_nlp.text.lexicon import (
     PLACE_ENDINGS,
     SURNAMES,
 )
+from jiesu_nlp.text.matcher import HeadedPattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,16 +391,17 @@ def _names(text: str) -> Iterator[PersonalData]:
 
 # --- the whole ----------------------------------------------------------------------------------
 
-# Cheap tests that spare most tickets the patterns above. Each begins with one character class, so
-# that the regex engine can skip ahead.
+# Cheap tests that spare most tickets the patterns above.
 _LONG_NUMBER: Final = re.compile(r"[0-9０-９](?:[-—－–‐·.． 　()（）,，、]{0,2}[0-9０-９]){4}")
 _ACCOUNT_CUE: Final = re.compile("[微薇威扣wWvVqQｗｖｑＷＶＱ][信扣xXqQeEｘｑＸＱ]")
-_PLATE_CUE: Final = re.compile(
-    f"[{_PROVINCES}W军空海北沈兰济南广成] ?[A-Za-zＡ-Ｚ]|[牌车]照?号|[A-Z][A-Z][·•][0-9]|使[0-9]|[0-9]使"
+_PLATE_CUE: Final = HeadedPattern(
+    f"{_PROVINCES}军空海北沈兰济南广成牌车A-Z使0-9",
+    f"[{_PROVINCES}W军空海北沈兰济南广成] ?[A-Za-zＡ-Ｚ]|[牌车]照?号|[A-Z][A-Z][·•][0-9]|使[0-9]|[0-9]使",
 )
-_NAME_CUE: Final = re.compile(
+_NAME_CUE: Final = HeadedPattern(
+    "我本他她名姓署签真联经投举反来申当负报求咨建诉房户患法板主机此敬",
     "[我本他她][叫是人系的]|名[叫为字]|[姓署签真]名|[联经投举反来申当负报求咨建诉]系?[办诉报映电信请事责修助询议求]?人"
-    "|[房户]主|患者|法[人定]|[板主机]叫|此致|敬[礼上]|姓"
+    "|[房户]主|患者|法[人定]|[板主机]叫|此致|敬[礼上]|姓",
 )
 _WIDE_MARKS: Final = tuple((chr(0xFEE0 + ord(mark)), mark) for mark in ",!?:;()")
 
@@ -443,9 +445,9 @@ def find_personal_data(text: str) -> tuple[PersonalData, ...]:
         found += (PersonalData("email", match.span()) for match in _EMAIL.finditer(plain))
     if _ACCOUNT_CUE.search(plain) is not None:
         found += (PersonalData("account", match.span(1)) for match in _ACCOUNT.finditer(plain))
-    if _PLATE_CUE.search(plain) is not None:
+    if _PLATE_CUE.occurs(plain):
         found += _plates(plain)
-    if _NAME_CUE.search(plain) is not None:
+    if _NAME_CUE.occurs(plain):
         found += _names(plain)
     found += _titled_names(plain)
     if found:

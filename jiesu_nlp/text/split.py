@@ -19,14 +19,16 @@ from typing import Final
 
 from jiesu_nlp.suggestion import Span
 from jiesu_nlp.text.lexicon import TOPICS
+from jiesu_nlp.text.matcher import HeadedPattern
 
 # Shorter than this (characters) a stretch is an aside, not a demand.
 _SHORTEST: Final = 8
 _MOST: Final = 12
 
 _CHINESE_NUMBERS: Final = {c: i for i, c in enumerate("一二三四五六七八九十", start=1)}
-# Everything a boundary may begin with; the first class lets the engine skip ahead.
-_CUE: Final = re.compile(
+# Everything a boundary may begin with.
+_CUE: Final = HeadedPattern(
+    "0-9(（一二三四五六七八九十①②③④⑤⑥⑦⑧⑨⑩第头其首同另此顺除还也又再",
     "(?P<item>"
     r"(?<![0-9A-Za-z.\-第年月日])[0-9]{1,2}(?:[、)）]|[.．:：](?![0-9]))"
     r"|[(（][0-9一二三四五六七八九十]{1,2}[)）、]"
@@ -48,7 +50,7 @@ _CUE: Final = re.compile(
     ")"
     # At the head of a sentence also words that often go on about the same.
     "|(?<=[。;；!！?？\n])(?:另外|此外|除此之外|再者|再次)(?![一两几半])[,，]?"
-    ")"
+    ")",
 )
 _CIRCLED: Final = "①②③④⑤⑥⑦⑧⑨⑩"
 _ITEM_NUMBER: Final = re.compile("[0-9]{1,2}|[一二三四五六七八九十]")
@@ -56,8 +58,9 @@ _ITEM_WORDS: Final = {"首先": 1, "其一": 1, "头一": 1, "其次": 2, "其�
 
 # Turns so explicit that a new matter is certain; the others need a topic on both sides.
 # The caller says how many matters there are; then every item and turn starts one.
-_COUNTED: Final = re.compile(
-    "[两俩三仨几四2-4](?:[个件项桩样宗点]|方面)?(?:的)?(?:事|问题|诉求|难处|毛病|情况)|[两三几]样(?:一块|都)|(?:这|那)?俩事"
+_COUNTED: Final = HeadedPattern(
+    "两俩三仨几四2-4这那",
+    "[两俩三仨几四2-4](?:[个件项桩样宗点]|方面)?(?:的)?(?:事|问题|诉求|难处|毛病|情况)|[两三几]样(?:一块|都)|(?:这|那)?俩事",
 )
 # Turns of speech that head a matter once they have been counted.
 _COUNTED_TURN: Final = re.compile(
@@ -149,12 +152,12 @@ def split_demands(text: str) -> tuple[Span, ...]:
     whole: tuple[Span, ...] = ((0, len(text)),)
     items: list[tuple[int, int]] = []
     turns: dict[int, bool] = {}
-    for match in _CUE.finditer(text):
+    for match in _CUE.find(text):
         if match["item"]:
             items.append((match.start(), _number(match["item"])))
         else:
-            turns[match.start()] = _NEW_MATTER.search(match.group()) is not None
-    counted = _COUNTED.search(text) is not None
+            turns[match.start()] = _NEW_MATTER.search(match["turn"]) is not None
+    counted = _COUNTED.occurs(text)
     if counted:
         spoken = [match.start() for match in _COUNTED_TURN.finditer(text)]
         # 一个是…一个是…: the first heads the first matter.
