@@ -1,8 +1,10 @@
 """How well the gates (分流) are raised: found, false alarms, and what is taken for what.
 
     python benchmarks/gates.py [--bundle NAME] [--data tests/gold/tickets.jsonl]
+    python benchmarks/gates.py --data tests/gold/gates.tsv
 
-Tickets are JSON lines with ``text`` and ``gate`` (``none emergency statutory …``).
+Tickets are JSON lines with ``text`` and ``gate`` (``none emergency statutory …``), or lines of gate
+and text with a tab between.
 """
 
 from __future__ import annotations
@@ -18,6 +20,13 @@ from jiesu_nlp.vocabulary import Gate
 GOLD = Path(__file__).resolve().parent.parent / "tests" / "gold" / "tickets.jsonl"
 
 
+def read(path: Path) -> list[dict[str, str]]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if path.suffix != ".tsv":
+        return [json.loads(line) for line in lines]
+    return [dict(zip(("gate", "text"), line.split("\t"), strict=True)) for line in lines[1:]]
+
+
 def main() -> None:
     """Answer the tickets and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -25,7 +34,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=GOLD)
     args = parser.parse_args()
     dispatcher = Dispatcher.load(args.bundle)
-    tickets = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines()]
+    tickets = read(args.data)
     answers = dispatcher.suggest_many([t["text"] for t in tickets], evidence=False)
     pairs = Counter((t["gate"], a.gate.kind) for t, a in zip(tickets, answers, strict=True))
     for gate in Gate:

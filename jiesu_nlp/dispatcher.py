@@ -21,9 +21,9 @@ from jiesu_nlp.bundle import Bundle, Registry, open_bundle
 from jiesu_nlp.classify.loading import classifier_of
 from jiesu_nlp.classify.predictor import LeafPredictor, Prediction
 from jiesu_nlp.confidence import Calibration
-from jiesu_nlp.emergency import EmergencyScorer, gates_of
 from jiesu_nlp.errors import BundleError
 from jiesu_nlp.garbage import kept_for_good, no_collection
+from jiesu_nlp.gate_scorer import GateScorer, gates_of
 from jiesu_nlp.home import models_dir, taxonomy_dir
 from jiesu_nlp.knowledge import Knowledge, knowledge_of
 from jiesu_nlp.locate.locator import LocatedText, Locator
@@ -49,7 +49,7 @@ from jiesu_nlp.suggestion import (
 )
 from jiesu_nlp.text.elements import find_elements
 from jiesu_nlp.text.normalise import NormalisedText, normalise
-from jiesu_nlp.text.redact import find_personal_data, redact
+from jiesu_nlp.text.redact import redact
 from jiesu_nlp.text.request_type import classify_request_type
 from jiesu_nlp.text.split import split_demands
 from jiesu_nlp.ticket import Ticket, check_text, ticket_of
@@ -58,6 +58,8 @@ from jiesu_nlp.vocabulary import Gate
 DEFAULT_BUNDLE = "default"
 CALIBRATION_FILE = "calibration.json"
 TOP_K = 5
+# Tickets of a batch whose scores are in memory at the same time: each has one per leaf.
+_CLASSIFIED_TOGETHER = 256
 # Candidate leaves whose routes are weighed for the confidence of the unit.
 ROUTED_LEAVES = 5
 _LEAST_ROUTED = 0.02
@@ -66,7 +68,8 @@ _GATE_BY_LEAF = 0.35
 Progress = Callable[[str, float], None]
 
 
-@dataclass(frozen=True, slots=True)
+# What one ticket passes through is not frozen: making it would cost four times as much.
+@dataclass(slots=True)
 class _Segment:
     """A candidate demand: its span in the normalised text and its prediction.
 
@@ -78,7 +81,7 @@ class _Segment:
     evidence: tuple[Span, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Draft:
     """A ticket on its way: what is known before classification."""
 
@@ -91,7 +94,23 @@ class _Draft:
     started: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _Part:
+    """One demand of a ticket on its way; ``alone`` if the ticket has no other."""
+
+    draft: _Draft
+    segment: _Segment
+    located: LocatedText
+    alone: bool
+
+    @property
+    def text(self) -> str:
+        """The words of the demand."""
+        text = self.draft.norm.text
+        return text if self.alone else text[slice(*self.segment.span)]
+
+
+@dataclass(slots=True)
 class _Seen:
     """What the rules look at in one demand (``case`` without its leaf), with the evidence."""
 
@@ -119,7 +138,7 @@ class Dispatcher:
         classifier: LeafPredictor,
         calibration: Calibration,
         versions: Mapping[str, str],
-        emergency: EmergencyScorer | None = None,
+        gate_scorer: GateScorer | None = None,
     ) -> None:
         # The matrices of one batch are small: a second BLAS thread gains nothing on idle cores and,
         # waiting for its turn on busy ones, makes a ticket ten times slower.
@@ -128,7 +147,7 @@ class Dispatcher:
         self.catalogue = knowledge.catalogue
         self.classifier = classifier
         self.calibration = calibration
-        self.emergency = emergency
+        self.gate_scorer = gate_scorer
         self.locator = Locator(knowledge.places)
         self.router = Router(knowledge.catalogue, knowledge.rules, knowledge.units)
         self.versions = Versions(
@@ -154,7 +173,7 @@ class Dispatcher:
                 classifier=classifier_of(bundle),
                 calibration=Calibration.from_json(bundle.read_json(CALIBRATION_FILE)),
                 versions=bundle.versions,
-                emergency=EmergencyScorer.from_bundle(bundle),
+                gate_scorer=GateScorer.from_bundle(bundle),
             )
 
     @classmethod
@@ -214,7 +233,7 @@ class Dispatcher:
         tickets
             Texts, tickets or JSON objects with a ``text``.
         batch_size
-            So many texts are classified together.
+            So many texts are answered together; some more are faster, and wait longer.
         evidence
             ``False`` leaves out the words that decided the category, for bulk work that does not
             show them.
@@ -242,28 +261,25 @@ class Dispatcher:
         for ticket in tickets:
             check_text(ticket.text)
         norms = [normalise(ticket.text) for ticket in tickets]
-        gates = gates_of([norm.text for norm in norms], self.knowledge.gates, self.emergency)
-        drafts = []
-        for ticket, norm, (gate, tags) in zip(tickets, norms, gates, strict=True):
-            personal = find_personal_data(ticket.text)
-            drafts.append(
-                _Draft(
-                    ticket=ticket,
-                    norm=norm,
-                    redacted=redact(ticket.text, personal) if personal else ticket.text,
-                    gate=gate,
-                    tags=tags,
-                    spans=split_demands(norm.text),
-                    started=started,
-                )
+        gates = gates_of([norm.text for norm in norms], self.knowledge.gates, self.gate_scorer)
+        masked = [redact(ticket.text) for ticket in tickets]
+        spans = [split_demands(norm.text) for norm in norms]
+        return [
+            _Draft(ticket, norm, redacted, gate, tags, own, started)
+            for ticket, norm, redacted, (gate, tags), own in zip(
+                tickets, norms, masked, gates, spans, strict=True
             )
-        return drafts
+        ]
 
     def _answer(self, drafts: Sequence[_Draft], *, evidence: bool = True) -> list[Suggestion]:
-        found = self._segments(drafts)
+        found = [
+            segments
+            for start in range(0, len(drafts), _CLASSIFIED_TOGETHER)
+            for segments in self._segments(drafts[start : start + _CLASSIFIED_TOGETHER])
+        ]
         if evidence:
             found = self._with_evidence(drafts, found)
-        return [self._assemble(d, segments) for d, segments in zip(drafts, found, strict=True)]
+        return self._assemble(drafts, found)
 
     def _segments(self, drafts: Sequence[_Draft]) -> list[list[_Segment]]:
         """Classify the stretches of every ticket; neighbours of one matter become one demand."""
@@ -296,13 +312,36 @@ class Dispatcher:
         spans = iter(self.classifier.evidence(texts, leaves))
         return [[_Segment(s.span, s.prediction, next(spans)) for s in own] for own in found]
 
-    def _assemble(self, draft: _Draft, segments: Sequence[_Segment]) -> Suggestion:
-        if draft.gate.kind == Gate.NONE:
-            draft = replace(draft, gate=self._gate_by_matter(draft, segments))
-        located = self.locator.locate(draft.norm.text, draft.ticket.address)
-        demands = tuple(
-            self._demand(draft, segment, located, alone=len(segments) == 1) for segment in segments
+    def _assemble(
+        self, drafts: Sequence[_Draft], found: Sequence[Sequence[_Segment]]
+    ) -> list[Suggestion]:
+        """Make the suggestions of a batch.
+
+        Every stage goes through the whole batch before the next begins: the words and tables of a
+        stage then stay in the processor's cache.
+        """
+        for draft, segments in zip(drafts, found, strict=True):
+            if draft.gate.kind == Gate.NONE:
+                draft.gate = self._gate_by_matter(draft, segments)
+        located = [self.locator.locate(d.norm.text, d.ticket.address) for d in drafts]
+        parts = [
+            _Part(draft, segment, places, alone=len(segments) == 1)
+            for draft, segments, places in zip(drafts, found, located, strict=True)
+            for segment in segments
+        ]
+        seen = self._see(parts)
+        routed = [
+            self._route(s.case, p.segment.prediction) for p, s in zip(parts, seen, strict=True)
+        ]
+        demands = iter(
+            [self._demand(p, s, *r) for p, s, r in zip(parts, seen, routed, strict=True)]
         )
+        return [
+            self._suggestion(draft, tuple(islice(demands, len(segments))))
+            for draft, segments in zip(drafts, found, strict=True)
+        ]
+
+    def _suggestion(self, draft: _Draft, demands: tuple[Demand, ...]) -> Suggestion:
         gate = draft.gate
         if gate.evidence:
             gate = replace(gate, evidence=_map_spans(draft.norm, gate.evidence))
@@ -311,7 +350,7 @@ class Dispatcher:
             gate=gate,
             demands=demands,
             flags=Flags(
-                repeat=draft.gate.kind == Gate.REPEAT.value,
+                repeat=draft.gate.kind == Gate.REPEAT,
                 enterprise=_is_enterprise(draft),
                 sensitive=draft.tags,
             ),
@@ -334,41 +373,44 @@ class Dispatcher:
                 return replace(gate, evidence=tuple(spans) or (segment.span,))
         return draft.gate
 
-    def _see(self, draft: _Draft, segment: _Segment, located: LocatedText, *, alone: bool) -> _Seen:
-        """Find out of one demand all that the rules look at, except its leaf."""
-        start, end = segment.span
-        text = draft.norm.text if alone else draft.norm.text[start:end]
-        place = located.place(None if alone else segment.span)
-        found = find_elements(text)
-        request_type = classify_request_type(text)
-        # In a ticket of several matters only the one that the gate speaks of is an emergency.
-        concerned = alone or any(start <= a < end for a, _ in draft.gate.evidence)
-        case = Case(
-            leaf="",
-            text=text,
-            kind=place.kind,
-            owners=frozenset(e.value for e in found.owner),
-            actors=frozenset(e.value for e in found.actor),
-            request_type=request_type.value,
-            district=place.district,
-            town=place.town,
-            month=draft.ticket.month,
-            gate=draft.gate.kind if concerned else Gate.NONE.value,
-        )
-        return _Seen(case, place, found, request_type)
+    def _see(self, parts: Sequence[_Part]) -> list[_Seen]:
+        """Find out of demands all that the rules look at, except the leaf."""
+        texts = [p.text for p in parts]
+        places = [p.located.place(None if p.alone else p.segment.span) for p in parts]
+        elements = [find_elements(text) for text in texts]
+        request_types = [classify_request_type(text) for text in texts]
+        seen = []
+        for part, text, place, found, request_type in zip(
+            parts, texts, places, elements, request_types, strict=True
+        ):
+            gate = part.draft.gate
+            start, end = part.segment.span
+            # In a ticket of several matters only the one that the gate speaks of is an emergency.
+            concerned = part.alone or any(start <= a < end for a, _ in gate.evidence)
+            case = Case(
+                leaf="",
+                text=text,
+                kind=place.kind,
+                owners=frozenset([e.value for e in found.owner]),
+                actors=frozenset([e.value for e in found.actor]),
+                request_type=request_type.value,
+                district=place.district,
+                town=place.town,
+                month=part.draft.ticket.month,
+                gate=gate.kind if concerned else Gate.NONE.value,
+            )
+            seen.append(_Seen(case, place, found, request_type))
+        return seen
 
-    def _demand(
-        self, draft: _Draft, segment: _Segment, located: LocatedText, *, alone: bool
-    ) -> Demand:
-        norm, (start, end) = draft.norm, segment.span
-        seen = self._see(draft, segment, located, alone=alone)
+    def _demand(self, part: _Part, seen: _Seen, routing: Routing, mass: float) -> Demand:
+        norm, segment = part.draft.norm, part.segment
+        start, end = segment.span
         place, found = seen.place, seen.elements
         request_type = seen.request_type
-        routing, mass = self._route(seen.case, segment.prediction)
         prediction = segment.prediction
         calibration = self.calibration.of(seen.case.text)
         confidence = calibration.unit(mass * _place_factor(routing.lead, place))
-        shift = 0 if alone else start
+        shift = 0 if part.alone else start
         points = open_points(place, routing.lead, request_type.value)
         questions = questions_for(
             self.catalogue, prediction, place, routing.lead, confidence=confidence, points=points
@@ -377,7 +419,7 @@ class Dispatcher:
             span=norm.original_span(start, end),
             categories=self._categories(norm, shift, segment, calibration),
             category_set=CategorySet(
-                tuple(self.catalogue.codes[row] for row in prediction.leaf_set),
+                tuple([self.catalogue.codes[row] for row in prediction.leaf_set]),
                 self.classifier.coverage,
             ),
             level1=self._level1(prediction, calibration),
@@ -386,11 +428,7 @@ class Dispatcher:
             co_units=routing.co_units,
             cc=routing.cc,
             alternatives=routing.alternatives,
-            request_type=RequestTypeGuess(
-                request_type.value,
-                request_type.confidence,
-                _map_spans(norm, request_type.evidence, shift),
-            ),
+            request_type=_map_request_type(norm, request_type, shift),
             deadline=routing.deadline,
             elements=_map_elements(norm, found, shift),
             confidence=round(confidence, 4),
@@ -423,14 +461,14 @@ class Dispatcher:
         prediction = segment.prediction
         spans = _map_spans(norm, segment.evidence, shift)
         confidences = calibration.leaves(prediction.probabilities)
+        codes, paths = self.catalogue.codes, self._paths
         return tuple(
-            Category(
-                code=self.catalogue.codes[leaf],
-                path=self._paths[leaf],
-                confidence=round(confidence, 4),
-                evidence=spans if i == 0 else (),
-            )
-            for i, (leaf, confidence) in enumerate(zip(prediction.leaves, confidences, strict=True))
+            [
+                Category(codes[leaf], paths[leaf], round(confidence, 4), spans if i == 0 else ())
+                for i, (leaf, confidence) in enumerate(
+                    zip(prediction.leaves, confidences, strict=True)
+                )
+            ]
         )
 
     def _level1(self, prediction: Prediction, calibration: Calibration) -> LevelOne:
@@ -522,6 +560,15 @@ def _map_spans(norm: NormalisedText, spans: Iterable[Span], shift: int = 0) -> t
     if norm.offsets is None and not shift:
         return tuple(spans)
     return tuple(norm.original_span(a + shift, b + shift) for a, b in spans)
+
+
+def _map_request_type(
+    norm: NormalisedText, guess: RequestTypeGuess, shift: int
+) -> RequestTypeGuess:
+    if norm.offsets is None and not shift:
+        return guess
+    spans = _map_spans(norm, guess.evidence, shift)
+    return RequestTypeGuess(guess.value, guess.confidence, spans)
 
 
 def _map_place(norm: NormalisedText, place: Place) -> Place:

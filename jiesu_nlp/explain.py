@@ -19,6 +19,7 @@ from jiesu_nlp.dispatcher import (
     ROUTED_LEAVES,
     Dispatcher,
     _Draft,
+    _Part,
     _place_factor,
     _Seen,
     _Segment,
@@ -149,9 +150,12 @@ class _Explainer:
 
     def run(self) -> Explanation:
         alone = len(self.segments) == 1
+        parts = [_Part(self.draft, segment, self.located, alone) for segment in self.segments]
+        all_seen = self.dispatcher._see(parts)
         demands = []
-        for segment, demand in zip(self.segments, self.suggestion.demands, strict=True):
-            seen = self.dispatcher._see(self.draft, segment, self.located, alone=alone)
+        for segment, demand, seen in zip(
+            self.segments, self.suggestion.demands, all_seen, strict=True
+        ):
             demands.append(self._demand(segment, demand, seen, alone=alone))
         return Explanation(
             self.suggestion,
@@ -187,9 +191,9 @@ class _Explainer:
     def _gate(self) -> Stage:
         book = self.dispatcher.knowledge.gates
         text = self.draft.norm.text
+        scores = self._scores()
         trials = []
-        scorer = self.dispatcher.emergency
-        doubted = scorer is not None and scorer.alarm(text).probability < scorer.floor
+        doubted = any(s["gate"] == Gate.EMERGENCY and s["probability"] < s["floor"] for s in scores)
         for trial in book.trials(text):
             if trial.failed is not None:
                 why = "不报：" + _FIELDS[trial.failed].format(trial.by)
@@ -205,47 +209,57 @@ class _Explainer:
                     "result": why,
                 }
             )
-        facts: dict[str, Any] = {"kind": self.draft.gate.kind, "tried": trials}
-        if self.draft.gate.kind != Gate.NONE:
-            facts["article"] = self.draft.gate.article
-            facts["advice"] = self.draft.gate.advice
+        gate = self.draft.gate
+        facts: dict[str, Any] = {"kind": gate.kind, "tried": trials, "scores": scores}
+        if gate.kind != Gate.NONE:
+            facts["article"] = gate.article
+            facts["advice"] = gate.advice
+            score = next((s for s in scores if s["gate"] == gate.kind), None)
             if self.matter_gate is not None:
                 facts["because"] = (
-                    f"文中没有触发词，但类目本身属此情形，且把握在 {_GATE_BY_LEAF:.0%} 以上"
+                    f"文中没有说明，但类目本身属此情形，且把握在 {_GATE_BY_LEAF:.0%} 以上"
                 )
-        if (sound := self._sound()) is not None:
-            facts["sound"] = sound
-            if sound["result"] == "成立" and not any(
-                t["result"] == "成立" and t["kind"] == Gate.EMERGENCY for t in trials
+            elif score is not None and not any(
+                t["result"] == "成立" and t["kind"] == gate.kind for t in trials
             ):
                 facts["because"] = (
-                    f"文中没有触发词，但整段话像正在发生的紧急情况（{sound['kind']}，"
-                    f"{sound['probability']:.0%}，不低于 {sound['threshold']:.0%}），"
-                    f"依据：{'、'.join(sound['words'])}"
+                    f"整段话像“{GATE_LABELS[gate.kind]}”的情形（{score['probability']:.0%}，"
+                    f"不低于 {score['threshold']:.0%}），依据：{'、'.join(score['words'])}"
                 )
         facts["sensitive"] = list(self.draft.tags)
         return Stage("gates", "分流（《条例》第十一条第三款）", facts)
 
-    def _sound(self) -> dict[str, Any] | None:
-        """Return what the emergency scorer says of the ticket; ``None`` without one."""
-        scorer = self.dispatcher.emergency
+    def _scores(self) -> list[dict[str, Any]]:
+        """Return what the scorer says of the ticket for each gate; nothing without a scorer."""
+        scorer = self.dispatcher.gate_scorer
         if scorer is None:
-            return None
+            return []
         text = self.draft.norm.text
-        alarm = scorer.alarm(text)
-        kind = self.dispatcher.knowledge.gates.by_kind.get(alarm.kind)
-        result = "把握不够"
-        if kind is not None:
-            word = kind.called_off(text[slice(*alarm.span)])
-            result = "成立" if word is None else f"不报：文中有“{word}”"
-        return {
-            "kind": alarm.kind,
-            "probability": round(alarm.probability, 4),
-            "threshold": round(scorer.threshold, 4),
-            "floor": round(scorer.floor, 4),
-            "words": self.words(scorer.evidence(text, alarm.span)),
-            "result": result,
-        }
+        book = self.dispatcher.knowledge.gates
+        found = scorer.score([text])
+        scores = []
+        for gate, probability, threshold in zip(
+            scorer.gates, found.probabilities[0].tolist(), scorer.thresholds, strict=True
+        ):
+            span = found.stretch(0, gate)
+            part = text[slice(*span)]
+            score = {
+                "gate": gate,
+                "probability": round(probability, 4),
+                "threshold": round(float(threshold), 4),
+                "words": self.words(scorer.evidence(text, span, gate)),
+                "result": "把握不够",
+            }
+            if probability >= threshold:
+                kind = scorer.line(part) if gate == Gate.EMERGENCY else gate
+                advice = book.advice_for(kind, part)
+                word = advice.called_off(part) if advice is not None else None
+                score["result"] = "成立" if word is None else f"不报：文中有“{word}”"
+            if gate == Gate.EMERGENCY:
+                score["floor"] = round(scorer.floor, 4)
+                score["line"] = scorer.line(part)
+            scores.append(score)
+        return scores
 
     def _split(self) -> Stage:
         parts = [{"span": list(s.span), "text": self.words([s.span])[0]} for s in self.segments]

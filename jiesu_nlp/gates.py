@@ -3,6 +3,7 @@
 A gate *advises* with its article and wording; it never drops a ticket. Gates are data
 (``taxonomy/rules/gates.yaml``): words that raise them, further groups of words that must stand
 close by, words nearby that call them off (“上次着火后…”), the article, and what to tell the caller.
+What to tell where the scorer raised the gate (:mod:`jiesu_nlp.gate_scorer`) stands there too.
 
 All words of all gates are found in one pass; a text without any of them costs nothing more.
 """
@@ -42,8 +43,11 @@ _FIELDS = frozenset(
         "sure",
     )
 )
-_KIND_FIELDS = frozenset(("kind", "line", "article", "advice", "unless", "despite"))
-_KINDS = ("110", "119", "120", "122", "gas")
+_ADVICE_FIELDS = frozenset(
+    ("kind", "line", "article", "advice", "words", "leaf", "unless", "despite")
+)
+LINES = ("110", "119", "120", "122", "gas")
+REFUSALS = tuple(gate for gate in Gate if gate not in (Gate.NONE, Gate.EMERGENCY))
 _TAG_FIELDS = frozenset(("tag", "words", "before", "after"))
 _SENTENCE_ENDS = "。！？!?\n；;"
 _LIST = "$"
@@ -154,25 +158,37 @@ class SensitiveTag:
 
 
 @dataclass(frozen=True, slots=True)
-class EmergencyKind:
-    """What to tell a caller whose words sound like an emergency of one kind.
+class Advice:
+    """What to tell a caller whose words as a whole raised a gate, or whose matter does.
 
     Attributes
     ----------
     kind
-        ``110 119 120 122 gas``, as :mod:`jiesu_nlp.emergency` has them.
+        The line an emergency is for (``110 119 120 122 gas``), or the gate itself.
     line
-        The line to call.
+        Number of the line to call, of an emergency.
+    words
+        One of them must stand in the stretch that raised the gate; the last advice of a kind has
+        none and is for the rest.
+    leaf
+        Catalogue codes of matters that are such a case by nature: see :meth:`GateBook.of_leaf`.
     unless, despite
         As of a gate, anywhere in the stretch that raised it.
     """
 
     kind: str
-    line: str
     article: str
     advice: str
+    line: str = ""
+    words: tuple[str, ...] = ()
+    leaf: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
     despite: tuple[str, ...] = ()
+
+    @property
+    def gate(self) -> str:
+        """The gate it belongs to."""
+        return Gate.EMERGENCY.value if self.kind in LINES else self.kind
 
     def called_off(self, text: str) -> str | None:
         """Return the word of a stretch that calls it off, if any does."""
@@ -197,12 +213,16 @@ class GateBook:
 
     gates: tuple[GateRule, ...]
     tags: tuple[SensitiveTag, ...]
-    kinds: tuple[EmergencyKind, ...] = ()
+    advices: tuple[Advice, ...] = ()
 
-    @cached_property
-    def by_kind(self) -> Mapping[str, EmergencyKind]:
-        """Kinds of emergency by name."""
-        return {kind.kind: kind for kind in self.kinds}
+    def advice_for(self, kind: str, text: str) -> Advice | None:
+        """Return what to tell of a kind of case, the first whose words stand in the stretch."""
+        for advice in self.advices:
+            if advice.kind == kind and (
+                not advice.words or any(word in text for word in advice.words)
+            ):
+                return advice
+        return None
 
     @cached_property
     def _automaton(self) -> tuple[Any, tuple[tuple[int, ...], ...]]:
@@ -261,24 +281,33 @@ class GateBook:
         return GateAdvice(gate.kind, gate.article, gate.advice, _joined(spans)), tuple(tags)
 
     @cached_property
-    def _by_leaf(self) -> dict[str, GateRule]:
-        owners: dict[str, GateRule] = {}
+    def _by_leaf(self) -> dict[str, Advice]:
+        owners: dict[str, Advice] = {}
         for gate in self.gates:
+            own = Advice(
+                gate.kind, gate.article, gate.advice, unless=gate.unless, despite=gate.despite
+            )
             for code in gate.leaf:
-                owners.setdefault(code, gate)
+                owners.setdefault(code, own)
+        for advice in self.advices:
+            for code in advice.leaf:
+                owners.setdefault(code, advice)
         return owners
+
+    @property
+    def gate_of_leaf(self) -> Mapping[str, str]:
+        """The gate of every leaf that is such a case by nature."""
+        return {code: advice.gate for code, advice in self._by_leaf.items()}
 
     def of_leaf(self, code: str, text: str) -> GateAdvice:
         """Return the advice for a text whose matter is surely ``code`` though no word said so.
 
         What calls the gate off (上次, 怕, 如果) does so here wherever it stands in the text.
         """
-        gate = self._by_leaf.get(code)
-        if gate is None:
+        advice = self._by_leaf.get(code)
+        if advice is None or advice.called_off(text) is not None:
             return NO_GATE
-        if any(w in text for w in gate.unless) and not any(w in text for w in gate.despite):
-            return NO_GATE
-        return GateAdvice(gate.kind, gate.article, gate.advice)
+        return GateAdvice(advice.gate, advice.article, advice.advice)
 
     def trials(self, text: str) -> list[GateTrial]:
         """Every word of a gate that a text holds, with what called it off; for ``--explain``."""
@@ -297,7 +326,7 @@ class GateBook:
         return {
             "gates": [asdict(g) for g in self.gates],
             "tags": [asdict(t) for t in self.tags],
-            "kinds": [asdict(k) for k in self.kinds],
+            "advices": [asdict(a) for a in self.advices],
         }
 
     @classmethod
@@ -306,7 +335,7 @@ class GateBook:
         return cls(
             tuple(GateRule(**_tuples(row)) for row in data["gates"]),
             tuple(SensitiveTag(**_tuples(row)) for row in data["tags"]),
-            tuple(EmergencyKind(**_tuples(row)) for row in data.get("kinds", ())),
+            tuple(Advice(**_tuples(row)) for row in data["advices"]),
         )
 
 
@@ -335,7 +364,7 @@ class _Reader:
     """Reads one ``gates.yaml``; its named lists stand in for their words (``$已过去``)."""
 
     def __init__(self, root: YamlNode) -> None:
-        parts = root.items(frozenset(("lists", "gates", "kinds", "sensitive")))
+        parts = root.items(frozenset(("lists", "gates", "advice", "sensitive")))
         self.lists: dict[str, tuple[str, ...]] = {}
         if "lists" in parts:
             for node in parts["lists"].sequence("lists"):
@@ -351,14 +380,25 @@ class _Reader:
                 raise node.error(f"分流编号 {gate.id} 重复", field="id", remedy="换一个新编号")
             gates[gate.id] = gate
         tags = parts["sensitive"].sequence("sensitive") if "sensitive" in parts else ()
-        kinds: dict[str, EmergencyKind] = {}
-        for node in parts["kinds"].sequence("kinds") if "kinds" in parts else ():
-            kind = self.emergency_kind(node)
-            if kind.kind in kinds:
-                raise node.error(f"紧急种类 {kind.kind} 重复", field="kind", remedy="合并两处")
-            kinds[kind.kind] = kind
+        advices: list[Advice] = []
+        for node in parts["advice"].sequence("advice") if "advice" in parts else ():
+            advice = self.advice(node)
+            if any(a.kind == advice.kind and not a.words for a in advices):
+                raise node.error(
+                    f"{advice.kind} 的前一条提示没有 words，这一条永远轮不到",
+                    field="kind",
+                    remedy="把没有 words 的一条放到同类的最后",
+                )
+            advices.append(advice)
+        for kind in dict.fromkeys(advice.kind for advice in advices):
+            if all(a.words for a in advices if a.kind == kind):
+                raise parts["advice"].error(
+                    f"{kind} 缺少没有 words 的一条提示",
+                    field="advice",
+                    remedy="在同类最后补一条不写 words 的，供其余情形用",
+                )
         self.book = GateBook(
-            tuple(gates.values()), tuple(self.tag(node) for node in tags), tuple(kinds.values())
+            tuple(gates.values()), tuple(self.tag(node) for node in tags), tuple(advices)
         )
 
     def words(self, node: YamlNode, field: str) -> tuple[str, ...]:
@@ -420,20 +460,27 @@ class _Reader:
             sure=_flag(parts, "sure"),
         )
 
-    def emergency_kind(self, node: YamlNode) -> EmergencyKind:
-        parts = node.items(_KIND_FIELDS)
+    def advice(self, node: YamlNode) -> Advice:
+        parts = node.items(_ADVICE_FIELDS)
         kind = required(parts, "kind", node).text("kind")
-        if kind not in _KINDS:
+        known = (*LINES, *REFUSALS)
+        if kind not in known:
             raise parts["kind"].error(
-                f"不认识的紧急种类“{kind}”", field="kind", remedy=f"可用：{'、'.join(_KINDS)}"
+                f"不认识的类型“{kind}”", field="kind", remedy=f"可用：{'、'.join(known)}"
             )
-        return EmergencyKind(
+
+        def optional(name: str) -> tuple[str, ...]:
+            return self.words(parts[name], name) if name in parts else ()
+
+        return Advice(
             kind=kind,
-            line=required(parts, "line", node).text("line"),
             article=required(parts, "article", node).text("article"),
             advice=required(parts, "advice", node).text("advice"),
-            unless=self.words(parts["unless"], "unless") if "unless" in parts else (),
-            despite=self.words(parts["despite"], "despite") if "despite" in parts else (),
+            line=required(parts, "line", node).text("line") if kind in LINES else "",
+            words=optional("words"),
+            leaf=parts["leaf"].texts("leaf") if "leaf" in parts else (),
+            unless=optional("unless"),
+            despite=optional("despite"),
         )
 
     def tag(self, node: YamlNode) -> SensitiveTag:

@@ -18,7 +18,7 @@ from jiesu_nlp.confidence import Calibration
 from jiesu_nlp.dispatcher import CALIBRATION_FILE, ROUTED_LEAVES
 from jiesu_nlp.knowledge import Knowledge, read_knowledge
 from training.calibration import calibrate, unseen_tickets_and_says
-from training.emergency import fit_emergency
+from training.gate_scorer import fit_gate_scorer
 from training.low_rank import Recipe, fit
 from training.model_card import cold_start_card
 from training.run_record import (
@@ -88,7 +88,7 @@ def build_default_bundle(
     progress("读取目录、单位、地名与规则", 0.0)
     knowledge = read_knowledge(taxonomy)
     classifier, calibration = fit_and_calibrate(knowledge, recipe, progress)
-    emergency = fit_emergency(knowledge.catalogue)
+    gate_scorer = fit_gate_scorer(knowledge)
     progress("写入模型包", 0.95)
     versions = knowledge.versions()
     created_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -113,7 +113,7 @@ def build_default_bundle(
         {
             **classifier.to_files(),
             **knowledge.to_files(),
-            **emergency.to_files(),
+            **gate_scorer.to_files(),
             CALIBRATION_FILE: json_bytes(calibration.to_json()),
             RECORD_FILE: json_bytes(record),
             CARD_FILE: cold_start_card(path.name, record).encode(),

@@ -18,6 +18,7 @@ from training.excerpt import excerpt
 from training.metrics import (
     Measure,
     calibration_error,
+    chance_calibration_error,
     coverage_at,
     macro_f1,
     mean_of,
@@ -75,6 +76,7 @@ NAMES: Mapping[str, str] = {
     "auto_precision": "可直派中单位正确",
     "ece_raw": "细项校准误差 ECE（原始）",
     "ece": "细项校准误差 ECE（校准后）",
+    "ece_chance": "完全校准时同样件数的 ECE",
     "ece_level1": "一级类校准误差 ECE（校准后）",
     "ece_unit": "单位校准误差 ECE（校准后）",
     "conformal_coverage": "候选集含正确细项",
@@ -82,8 +84,9 @@ NAMES: Mapping[str, str] = {
     "abstention": "不明诉求转人工",
     "unclear_low": "不明诉求细项把握不足 0.5",
 }
-LOWER_IS_BETTER = frozenset(("invented", "ece_raw", "ece", "ece_level1", "ece_unit", "set_size"))
-AS_NUMBER = frozenset(("set_size", "ece_raw", "ece", "ece_level1", "ece_unit"))
+_ECE = ("ece_raw", "ece", "ece_chance", "ece_level1", "ece_unit")
+LOWER_IS_BETTER = frozenset(("invented", "set_size", *_ECE))
+AS_NUMBER = frozenset(("set_size", *_ECE))
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ def measures(s: Scored) -> dict[str, Measure]:
         )
     found["ece_raw"] = statistic_of(lambda i: calibration_error(s.top_p[i, 0], leaf[i]), n)
     found["ece"] = statistic_of(lambda i: calibration_error(s.leaf_confidence[i], leaf[i]), n)
+    found["ece_chance"] = chance_calibration_error(s.leaf_confidence)
     found["ece_level1"] = statistic_of(
         lambda i: calibration_error(s.class_confidence[i], s.class_right[i]), n
     )

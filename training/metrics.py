@@ -94,6 +94,22 @@ def calibration_error(confidence: Array, correct: Array, *, bins: int = _BINS) -
     )
 
 
+def chance_calibration_error(confidence: Array, *, seed: int = 0) -> Measure:
+    """Return the ECE that perfectly calibrated confidences would show on so few tickets.
+
+    The mean over outcomes drawn from the confidences themselves, with the interval of 95 % of the
+    draws: an ECE within it is no sign of miscalibration (Vaicenavicius et al. 2019).
+    """
+    n = len(confidence)
+    if n == 0:
+        return Measure(math.nan, math.nan, math.nan, 0)
+    rng = np.random.default_rng(seed)
+    draws = rng.random((COSTLY_RESAMPLES, n)) < confidence
+    errors = np.array([calibration_error(confidence, drawn) for drawn in draws])
+    low, high = interval(errors)
+    return Measure(float(errors.mean()), low, high, n)
+
+
 def reliability(confidence: Array, correct: Array, *, bins: int = 10) -> list[dict[str, float]]:
     """Return mean confidence, accuracy and count of bins of equal count, for the diagram."""
     order = np.argsort(confidence, kind="stable")

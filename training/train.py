@@ -38,8 +38,8 @@ from training.calibration import (
     with_temperature,
 )
 from training.cold_start import unit_mass
-from training.emergency import fit_emergency
 from training.evaluate import Evaluation, evaluate
+from training.gate_scorer import fit_gate_scorer
 from training.labels import UNKNOWN, LabelBook
 from training.low_rank import Recipe, fit, recipe_for
 from training.model_card import model_card
@@ -290,7 +290,7 @@ def train(
     files = {
         **classifier.to_files(),
         # A taxonomy without says has no ordinary matters to tell emergencies from.
-        **(fit_emergency(knowledge.catalogue).to_files() if has_says else {}),
+        **(fit_gate_scorer(knowledge).to_files() if has_says else {}),
         **knowledge.to_files(),
         CALIBRATION_FILE: json_bytes(calibration.to_json()),
         RECORD_FILE: json_bytes(record),

@@ -22,6 +22,9 @@ from jiesu_nlp.ticket import Ticket
 _EPILOG = '例：jiesu explain "朝阳区望京西园四区楼下烧烤店油烟太大" ； 加 --json 输出结构化结果'
 _MARKS = {True: ("✓", "green"), False: ("·", "dim")}
 
+# Scores far below their threshold are only noise to a reader.
+_SHARE_WORTH_SHOWING = 0.5
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the verb to the command."""
@@ -106,6 +109,13 @@ def _gates(f: dict[str, Any]) -> Iterator[RenderableType]:
             yield _line((f["because"], "dim"))
     for trial in f["tried"]:
         yield _line((f"{trial['gate']} ", "dim"), f"“{trial['word']}” {trial['result']}")
+    near = [s for s in f["scores"] if s["probability"] >= _SHARE_WORTH_SHOWING * s["threshold"]]
+    for score in near:
+        yield _line(
+            (f"{GATE_LABELS[score['gate']]} ", "dim"),
+            f"评分 {score['probability']:.0%}（{score['threshold']:.0%} 起报）{score['result']}："
+            + "、".join(score["words"]),
+        )
     if f["sensitive"]:
         yield _line(("敏感标签 ", "dim"), "、".join(f["sensitive"]))
 

@@ -13,11 +13,17 @@ from jiesu_nlp.vocabulary import UNIT_CLASS_SET, Gate, RequestType, Tier
 from tests.conftest import ROOT, TAXONOMY
 from training.calibration import CALIBRATION_TICKETS
 from training.cold_start import build_default_bundle
+from training.gate_scorer import EMERGENCIES, REFUSED
 from training.texts import NO_MATTER
 
 TICKETS = [
     json.loads(line)
     for line in (ROOT / "tests" / "gold" / "tickets.jsonl").read_text(encoding="utf-8").splitlines()
+]
+# Calls for the gates alone, by a hand that saw nothing of the project but the article.
+CALLS = [
+    line.split("\t")
+    for line in (ROOT / "tests" / "gold" / "gates.tsv").read_text(encoding="utf-8").splitlines()[1:]
 ]
 RUN = 12
 
@@ -29,6 +35,14 @@ def test_there_are_enough_in_every_voice_and_class():
     assert min(voices.values()) >= 30
     assert len({t["code"][:2] for t in TICKETS}) == 24
     assert len({t["id"] for t in TICKETS}) == len({t["text"] for t in TICKETS}) == len(TICKETS)
+
+
+def test_there_are_enough_calls_for_every_gate():
+    count = Counter(kind for kind, _ in CALLS)
+    assert set(count) == set(Gate)
+    assert min(count.values()) >= 20
+    assert count["none"] >= 200
+    assert len({text for _, text in CALLS}) == len(CALLS)
 
 
 def test_every_value_is_known(knowledge):
@@ -49,12 +63,14 @@ def runs(text: str) -> set[str]:
 
 def test_no_run_of_twelve_characters_is_shared_with_training(knowledge):
     own: dict[str, str] = {run: t["id"] for t in TICKETS for run in runs(t["text"])}
+    own |= {run: text for _, text in CALLS for run in runs(text)}
     trained = [say for leaf in knowledge.catalogue.leaves for say in (leaf.definition, *leaf.says)]
     trained += [
         json.loads(line)["text"]
         for line in CALIBRATION_TICKETS.read_text(encoding="utf-8").splitlines()
     ]
-    trained += NO_MATTER.read_text(encoding="utf-8").splitlines()
+    for path in (NO_MATTER, EMERGENCIES, REFUSED):
+        trained += path.read_text(encoding="utf-8").splitlines()
     shared = {own[run]: run for text in trained for run in runs(text) if run in own}
     assert shared == {}
 

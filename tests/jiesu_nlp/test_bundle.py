@@ -3,7 +3,15 @@ import json
 import numpy as np
 import pytest
 
-from jiesu_nlp.bundle import MANIFEST, Registry, json_bytes, open_bundle, tensor_bytes, write_bundle
+from jiesu_nlp.bundle import (
+    FORMAT,
+    MANIFEST,
+    Registry,
+    json_bytes,
+    open_bundle,
+    tensor_bytes,
+    write_bundle,
+)
 from jiesu_nlp.errors import BundleError
 
 
@@ -60,8 +68,8 @@ def test_damage_names_the_file(tmp_path, damage, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "升级"),
-        ({"format": 0}, "重新生成"),
+        ({"format": FORMAT + 1}, "升级"),
+        ({"format": FORMAT - 1}, "重新生成"),
         ({"kind": "other"}, "不是 jiesu"),
         ({"files": None}, "缺少必要内容"),
     ],

@@ -69,6 +69,15 @@ def test_many_answers_like_one(dispatcher):
         assert got["redacted_text"] == alone["redacted_text"]
 
 
+def test_a_large_batch_is_classified_part_by_part(dispatcher, monkeypatch):
+    monkeypatch.setattr("jiesu_nlp.dispatcher._CLASSIFIED_TOGETHER", 2)
+    answers = [
+        [s.to_dict() | {"elapsed_ms": None} for s in dispatcher.suggest_many(TEXTS, batch_size=n)]
+        for n in (2, len(TEXTS))
+    ]
+    assert answers[0] == answers[1]
+
+
 def test_personal_data_never_leave(dispatcher):
     answer = json.dumps(dispatcher.suggest(TEXTS[2]).to_dict(), ensure_ascii=False)
     assert "13800001234" not in answer

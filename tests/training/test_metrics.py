@@ -6,6 +6,7 @@ from sklearn.metrics import f1_score
 
 from training.metrics import (
     calibration_error,
+    chance_calibration_error,
     coverage_at,
     macro_f1,
     mean_of,
@@ -63,6 +64,18 @@ def test_calibration_error_of_honest_and_boastful_models():
     correct = (rng.random(5000) < confidence).astype(float)
     assert calibration_error(confidence, correct) < 0.03
     assert calibration_error(np.ones(100), np.tile([0.0, 1.0], 50)) == pytest.approx(0.5)
+
+
+def test_the_error_that_chance_alone_makes_falls_with_the_number_of_tickets():
+    rng = np.random.default_rng(0)
+    confidence = rng.random(4000)
+    few, many = chance_calibration_error(confidence[:100]), chance_calibration_error(confidence)
+    assert few.low < few.value < few.high
+    assert few.value > 3 * many.value > 0
+    honest = (rng.random(4000) < confidence).astype(float)
+    assert many.low <= calibration_error(confidence, honest) <= many.high
+    assert calibration_error(confidence, (confidence > 0.5).astype(float)) > many.high
+    assert np.isnan(chance_calibration_error(np.array([])).value)
 
 
 def test_coverage_counts_ties_together():
