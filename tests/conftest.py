@@ -20,7 +20,7 @@ TAXONOMY = ROOT / "taxonomy"
 def bundle(tmp_path_factory) -> Bundle:
     """The whole catalogue, one epoch at low rank: seconds to train, good enough to behave."""
     path = tmp_path_factory.mktemp("models") / "quick"
-    build_default_bundle(path, TAXONOMY, recipe=Recipe(rank=64, epochs=1))
+    build_default_bundle(path, TAXONOMY, recipe=Recipe(rank=64, runs=1, epochs=1))
     return open_bundle(path)
 
 

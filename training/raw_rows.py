@@ -22,6 +22,7 @@ _BATCH = 4096
 UNREADABLE = "\ufffd\ufffd"
 # A cell of more lines or characters is no ticket: a quotation mark lacks its partner.
 _MOST_LINES_IN_CELL = 1000
+_BUFFER = 1 << 20
 _LONGEST_CELL = 1 << 20
 
 
@@ -183,8 +184,10 @@ def _arrow_rows(path: Path) -> Iterator[RawRow]:
 
 
 def _parquet_batches(path: Path) -> Iterator[Any]:
-    with need("pyarrow.parquet", "tables", f"读 {path.name} ").ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=_BATCH)
+    parquet = need("pyarrow.parquet", "tables", f"读 {path.name} ")
+    # Buffered in advance, all that was read of a file would stay in memory until its end.
+    with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+        yield from file.iter_batches(batch_size=_BATCH, use_threads=False)
 
 
 def _arrow_batches(pa: Any, path: Path) -> Iterator[Any]:

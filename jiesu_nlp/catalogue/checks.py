@@ -16,7 +16,7 @@ from jiesu_nlp.catalogue.model import Catalogue, Leaf
 from jiesu_nlp.vocabulary import UNIT_CLASS_SET, RequestType, Tier
 
 LEAST_SAYS = 24
-SHORTEST, LONGEST = 8, 200
+SHORTEST, LONGEST = 2, 200
 NAME_SHARE = 0.30
 OPENING_LENGTH, OPENING_SHARE = 6, 0.01
 NEAR_DUPLICATE = 0.5
@@ -125,7 +125,9 @@ def check_says(catalogue: Catalogue) -> Iterator[Finding]:
             yield _error("例句", leaf.code, f"只有 {len(leaf.says)} 句，至少 {LEAST_SAYS} 句")
         for say in leaf.says:
             if not SHORTEST <= len(say) <= LONGEST:
-                yield _error("例句", leaf.code, f"{len(say)} 字，应为 8–200 字：{say[:20]}…")
+                yield _error(
+                    "例句", leaf.code, f"{len(say)} 字，应为 {SHORTEST}–{LONGEST} 字：{say[:20]}…"
+                )
         if not leaf.says:
             continue
         named = sum(leaf.name in say for say in leaf.says) / len(leaf.says)

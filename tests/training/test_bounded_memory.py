@@ -103,3 +103,32 @@ def test_the_peak_is_that_of_this_process_alone():
         [sys.executable, "-c", parent], capture_output=True, text=True, check=True
     )
     assert 10 < int(done.stdout) < 400
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
+def test_a_great_parquet_file_is_not_held_in_memory(tmp_path):
+    """Buffered in advance, the row groups that were read stay until the end of the file."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.parquet"
+    schema = pyarrow.schema([("text", pyarrow.string())])
+    with parquet.ParquetWriter(path, schema, compression="none") as writer:
+        for _ in range(24):
+            texts = [rng.bytes(200).hex() for _ in range(25_000)]
+            writer.write_table(pyarrow.table([texts], schema=schema))
+    assert path.stat().st_size > 230_000_000
+    read = (
+        "import sys; from pathlib import Path; import pyarrow.parquet\n"
+        "from training.raw_rows import raw_rows; from training.run_record import peak_memory_mb\n"
+        "before = peak_memory_mb()\n"
+        "rows = sum(1 for _ in raw_rows(Path(sys.argv[1])))\n"
+        "print(rows, peak_memory_mb() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", read, str(path)], capture_output=True, text=True, check=True
+    )
+    rows, grown = map(int, done.stdout.split())
+    assert rows == 600_000
+    assert grown < 120

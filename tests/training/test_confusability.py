@@ -29,7 +29,7 @@ def test_twins_are_reported_and_strangers_are_not():
     catalogue = Catalogue(
         "1", "小", (LevelOneClass("01", "市政", 3),), (Group("01-01", "组"),), tuple(leaves)
     )
-    report = confusability(catalogue, recipe=Recipe(rank=3, epochs=1))
+    report = confusability(catalogue, recipe=Recipe(rank=3, runs=1, epochs=1))
     pairs = {(p.first, p.second): p for p in report.pairs}
     assert ("01-01-002", "01-01-003") in pairs
     assert all("01-01-001" not in pair for pair in pairs)

@@ -50,3 +50,15 @@ def test_evidence_is_found_with_and_without_wording(per_leaf):
     assert leaf == 0
     (spans,) = classifier.evidence([text], [leaf])
     assert any("烧烤" in text[a:b] or "油烟" in text[a:b] for a, b in spans)
+
+
+def test_several_runs_are_averaged():
+    """From one beginning, each in its own order: the mean, not the last."""
+    singles = [fitted(8, runs=1, seed=seed) for seed in (5, 6, 7)]
+    soup = fitted(8, runs=3, seed=5)
+    np.testing.assert_allclose(
+        soup.embedding, np.mean([c.embedding for c in singles], axis=0), atol=1e-5
+    )
+    np.testing.assert_allclose(soup.bias, np.mean([c.bias for c in singles], axis=0), atol=1e-5)
+    assert not np.allclose(soup.embedding, singles[2].embedding, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(soup.leaf_vectors, axis=1), 1, atol=1e-5)

@@ -207,7 +207,7 @@ def test_a_new_leaf_works_with_a_dozen_says(knowledge):
     )
     catalogue = knowledge.catalogue.replace_leaves((*knowledge.catalogue.leaves, leaf))
     texts, rows = catalogue_texts(catalogue)
-    classifier = fit(texts, rows, class_rows(catalogue), recipe=Recipe(rank=64, epochs=1))
+    classifier = fit(texts, rows, class_rows(catalogue), recipe=Recipe(rank=64, runs=1, epochs=1))
     asked = (
         "每天傍晚都有人放无人机，从我家窗户前面飞过去，吵死了",
         "昨天一架无人机从天上掉下来，差一点砸到我家小孩",
