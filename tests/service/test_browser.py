@@ -192,6 +192,29 @@ def test_the_whole_flow_by_keyboard_alone(desk, served):
     assert done[3]["reason"] == "不属于本市管理范围"
 
 
+def test_a_dialog_opened_again_at_once_keeps_its_choice(desk):
+    """The event of the first closing comes when the second is already open."""
+    one = desk()
+    first, second, closed = one.page.evaluate(
+        """async () => {
+          const { pickLeaf, pickUnit } = await import("/static/picker.js");
+          const dialog = document.getElementById("picker");
+          const wait = () => new Promise((resolve) => setTimeout(resolve, 200));
+          const leaf = pickLeaf();
+          dialog.close();
+          let unit = "waiting";
+          pickUnit().then((found) => { unit = found; });
+          const first = await leaf;
+          await wait();
+          const second = unit;
+          dialog.close();
+          await wait();
+          return [first, second, unit];
+        }"""
+    )
+    assert (first, second, closed) == (None, "waiting", None)
+
+
 def test_typing_on_while_a_decision_is_recorded_loses_nothing(desk, served):
     one = desk()
     one.type(LAMP)

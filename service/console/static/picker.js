@@ -54,9 +54,11 @@ words.addEventListener("keydown", (event) => {
     if (items[at]) finish(items[at]);
   }
 });
-dialog.addEventListener("close", () => { const resolve = done; done = null; resolve?.(null); });
+// The event comes later than the closing: by then a quick operator may have opened the dialog again.
+dialog.addEventListener("close", () => { if (dialog.open) return; const resolve = done; done = null; resolve?.(null); });
 
 function open(heading, finder, shower) {
+  done?.(null);
   title.textContent = heading;
   words.setAttribute("placeholder", heading === "查目录" ? "名称、拼音首字母（zdjy）或一句话" : "单位名称、简称或拼音首字母");
   words.value = "";
