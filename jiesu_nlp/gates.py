@@ -420,6 +420,10 @@ class _Reader:
             found.update(dict.fromkeys(self.lists[word[1:]]))
         return tuple(found)
 
+    def optional(self, parts: Mapping[str, YamlNode], name: str) -> tuple[str, ...]:
+        """Read a list of words that may be left out."""
+        return self.words(parts[name], name) if name in parts else ()
+
     def groups(self, node: YamlNode) -> tuple[tuple[str, ...], ...]:
         """Read one group of words, or a list of groups."""
         nested = list(node.sequence("with"))
@@ -439,9 +443,6 @@ class _Reader:
         if not words:
             raise parts["words"].error("至少写一个词", field="words", remedy="补上触发词")
 
-        def optional(name: str) -> tuple[str, ...]:
-            return self.words(parts[name], name) if name in parts else ()
-
         return GateRule(
             id=required(parts, "id", node).text("id"),
             kind=kind,
@@ -451,11 +452,11 @@ class _Reader:
             accompany=self.groups(parts["with"]) if "with" in parts else (),
             need=_number(parts, "need", 0),
             reach=_number(parts, "reach", _REACH),
-            unless=optional("unless"),
-            despite=optional("despite"),
+            unless=self.optional(parts, "unless"),
+            despite=self.optional(parts, "despite"),
             window=_number(parts, "window", _WINDOW),
-            before=optional("before"),
-            after=optional("after"),
+            before=self.optional(parts, "before"),
+            after=self.optional(parts, "after"),
             leaf=parts["leaf"].texts("leaf") if "leaf" in parts else (),
             sure=_flag(parts, "sure"),
         )
@@ -469,18 +470,15 @@ class _Reader:
                 f"不认识的类型“{kind}”", field="kind", remedy=f"可用：{'、'.join(known)}"
             )
 
-        def optional(name: str) -> tuple[str, ...]:
-            return self.words(parts[name], name) if name in parts else ()
-
         return Advice(
             kind=kind,
             article=required(parts, "article", node).text("article"),
             advice=required(parts, "advice", node).text("advice"),
             line=required(parts, "line", node).text("line") if kind in LINES else "",
-            words=optional("words"),
+            words=self.optional(parts, "words"),
             leaf=parts["leaf"].texts("leaf") if "leaf" in parts else (),
-            unless=optional("unless"),
-            despite=optional("despite"),
+            unless=self.optional(parts, "unless"),
+            despite=self.optional(parts, "despite"),
         )
 
     def tag(self, node: YamlNode) -> SensitiveTag:
@@ -488,8 +486,8 @@ class _Reader:
         return SensitiveTag(
             required(parts, "tag", node).text("tag"),
             self.words(required(parts, "words", node), "words"),
-            self.words(parts["before"], "before") if "before" in parts else (),
-            self.words(parts["after"], "after") if "after" in parts else (),
+            self.optional(parts, "before"),
+            self.optional(parts, "after"),
         )
 
 
