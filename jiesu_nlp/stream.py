@@ -104,6 +104,22 @@ def _lines(stream: IO[bytes]) -> Iterator[Line]:
         raw = stream.readline()
 
 
+def json_objects(lines: Iterable[Line]) -> Iterator[tuple[Line, dict[str, Any] | None, str]]:
+    """Yield the JSON object of each line that is not blank, or ``None`` and why there is none."""
+    for line in lines:
+        if line.fault is not None:
+            yield line, None, line.fault
+        elif line.text.strip():
+            try:
+                row = json.loads(line.text)
+            except (ValueError, RecursionError):
+                row = None
+            if isinstance(row, dict):
+                yield line, row, ""
+            else:
+                yield line, None, "不是有效的 JSON 对象"
+
+
 def parse_line(line: Line) -> Ticket:
     """Make a ticket of a line: a JSON object, or else the text itself.
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from jiesu_nlp.dispatcher import Dispatcher
+from jiesu_nlp.text.near_duplicates import duplicate_groups
 from training.low_rank import recipe_for
-from training.near_duplicates import duplicate_groups
 from training.scoring import Scored, score
 from training.tickets import LabelledTicket
 from training.train import TrainOptions, fit_on_tickets

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from jiesu_nlp.text.near_duplicates import duplicate_groups
 from jiesu_nlp.text.redact import find_personal_data, redact
 from training.excerpt import excerpt
 from training.labels import LabelBook
-from training.near_duplicates import duplicate_groups
 from training.raw_rows import data_files
 from training.rows_file import rows_file
 from training.run_record import among, text_hash, text_hashes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -13,7 +12,7 @@ from typing import Any
 from jiesu_nlp.batch.extras import need
 from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.locate.xlsx import xlsx_rows
-from jiesu_nlp.stream import Line, open_lines
+from jiesu_nlp.stream import Line, json_objects, open_lines
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".parquet", ".arrow")
 _DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
@@ -132,22 +131,8 @@ def _distinct(header: list[str], path: Path) -> list[str]:
 
 def _json_rows(path: Path) -> Iterator[RawRow]:
     with open_lines(str(path)) as lines:
-        for line in lines:
-            where = f"{path.name} 第 {line.number} 行"
-            if line.fault is not None:
-                yield RawRow(where, {}, line.fault)
-                continue
-            if not line.text.strip():
-                continue
-            try:
-                values = json.loads(line.text)
-            except (ValueError, RecursionError):
-                yield RawRow(where, {}, "不是有效的 JSON")
-                continue
-            if isinstance(values, dict):
-                yield RawRow(where, values)
-            else:
-                yield RawRow(where, {}, "这一行不是 JSON 对象")
+        for line, values, fault in json_objects(lines):
+            yield RawRow(f"{path.name} 第 {line.number} 行", values or {}, fault or None)
 
 
 def _xlsx_rows(path: Path) -> Iterator[RawRow]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from jiesu_nlp.classify.features import HASH_BITS, ngram_hashes
 from jiesu_nlp.dispatcher import Dispatcher
+from jiesu_nlp.text.near_duplicates import duplicate_groups
 from jiesu_nlp.text.normalise import normalise
-from training.near_duplicates import duplicate_groups
 
 UNSURE, DIVERSE, RARE = "拿不准", "与众不同", "少见细项"
 _DIMENSIONS = 128

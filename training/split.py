@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jiesu_nlp.errors import UsageError
-from training.near_duplicates import duplicate_groups
+from jiesu_nlp.text.near_duplicates import duplicate_groups
 from training.tickets import LabelledTicket
 
 Rows = NDArray[np.int64]

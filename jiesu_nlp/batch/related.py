@@ -1,16 +1,14 @@
 """What belongs together in history: near-duplicates, same matters, repeated callers, rises.
 
 Works on answered tickets (the output of ``jiesu relabel``). Near-duplicates: texts are compared by
-MinHash over hashed three-character shingles, banded, and every pair that a band proposes is checked
-by the true Jaccard similarity of its shingles; groups are the connected components. Same matters:
-tickets of one place whose matter vectors (the bundle's own) point the same way, however worded.
+their three-character shingles (:mod:`jiesu_nlp.text.near_duplicates`). Same matters: tickets of one
+place whose matter vectors (the bundle's own) point the same way, however worded.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import secrets
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, false_discovery_control
 
-_BANDS, _DEPTH = 16, 4
-_SHINGLE = 3
-# In a crowded bucket (a form letter) each text is compared with so many others, not with all.
-_CLIQUE = 12
+from jiesu_nlp.text.near_duplicates import duplicate_groups
+
 _BASE_WEEKS = 8
 
 
@@ -44,31 +40,6 @@ class Rise:
     q: float
 
 
-def shingles(text: str) -> NDArray[np.uint64]:
-    """Return the distinct hashed shingles of a text, blanks left out."""
-    plain = "".join(text.split())
-    parts = {plain[i : i + _SHINGLE] for i in range(max(len(plain) - _SHINGLE + 1, 1))}
-    hashes = [zlib.crc32(p.encode(errors="replace")) for p in parts]
-    return np.array(sorted(set(hashes)), np.uint64)
-
-
-def _signatures(sets: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    rng = np.random.default_rng(20)
-    width = _BANDS * _DEPTH
-    # Multiply-shift: odd factors, wrapping at 64 bits; only the high half is well mixed.
-    factors = rng.integers(0, 1 << 63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    shifts = rng.integers(0, 1 << 63, width, dtype=np.uint64)
-    found = np.empty((len(sets), width), np.uint64)
-    for i, members in enumerate(sets):
-        found[i] = ((members[:, None] * factors + shifts) >> np.uint64(32)).min(axis=0)
-    return found
-
-
-def _jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
-    common = len(np.intersect1d(a, b, assume_unique=True))
-    return common / (len(a) + len(b) - common)
-
-
 def near_duplicates(texts: Sequence[str], threshold: float = 0.6) -> list[list[int]]:
     """Return groups of two and more near-equal texts, largest first, members in order.
 
@@ -79,31 +50,9 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.6) -> list[list[i
     threshold
         Least Jaccard similarity of two texts that are joined directly.
     """
-    if not texts:
-        return []
-    sets = [shingles(t) for t in texts]
-    signatures = _signatures(sets)
-    parent = list(range(len(texts)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for band in range(_BANDS):
-        buckets: dict[bytes, list[int]] = defaultdict(list)
-        for i, row in enumerate(signatures[:, band * _DEPTH : (band + 1) * _DEPTH]):
-            buckets[row.tobytes()].append(i)
-        for members in buckets.values():
-            for at, i in enumerate(members):
-                for j in members[at + 1 : at + 1 + _CLIQUE]:
-                    a, b = root(i), root(j)
-                    if a != b and _jaccard(sets[i], sets[j]) >= threshold:
-                        parent[max(a, b)] = min(a, b)
     groups: dict[int, list[int]] = defaultdict(list)
-    for i in range(len(texts)):
-        groups[root(i)].append(i)
+    for i, group in enumerate(duplicate_groups(texts, threshold=threshold).tolist()):
+        groups[group].append(i)
     return sorted((g for g in groups.values() if len(g) > 1), key=lambda g: (-len(g), g[0]))
 
 

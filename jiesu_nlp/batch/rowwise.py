@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 from jiesu_nlp.batch.extras import arrow, need
 from jiesu_nlp.batch.rows import BadRow
 from jiesu_nlp.errors import DataError, UsageError
-from jiesu_nlp.stream import Line, open_lines
+from jiesu_nlp.stream import Line, json_objects, open_lines
 
 Record = tuple[int, dict[str, Any] | None, str]
 Batch = tuple[Any, Sequence[int], list[BadRow], float | None]
@@ -210,22 +210,10 @@ class JsonRows(RowSource):
         """Yield the objects, numbered by line; blank lines are none."""
         size, read = max(self._path.stat().st_size, 1), 0
         with open_lines(str(self._path)) as lines:
-            for line in lines:
+            for line, row, fault in json_objects(lines):
                 read += len(line.text) * 2
                 self._share = min(read / size, 1.0)
-                if line.fault is not None:
-                    yield line.number, None, line.fault
-                    continue
-                if not line.text.strip():
-                    continue
-                try:
-                    row = json.loads(line.text)
-                except (ValueError, RecursionError):
-                    row = None
-                if isinstance(row, dict):
-                    yield line.number, row, ""
-                else:
-                    yield line.number, None, "不是有效的 JSON 对象"
+                yield line.number, row, fault
 
 
 class XlsxRows(RowSource):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jiesu_nlp.errors import UsageError
-from training.near_duplicates import duplicate_groups
+from jiesu_nlp.text.near_duplicates import duplicate_groups
 from training.split import split_tickets
 from training.tickets import LabelledTicket
 
