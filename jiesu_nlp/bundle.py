@@ -23,7 +23,7 @@ from safetensors.numpy import save as save_tensors
 
 from jiesu_nlp.errors import BundleError
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 
 Array = NDArray[Any]

@@ -420,7 +420,7 @@ class Dispatcher:
             categories=self._categories(norm, shift, segment, calibration),
             category_set=CategorySet(
                 tuple([self.catalogue.codes[row] for row in prediction.leaf_set]),
-                self.classifier.coverage,
+                self.classifier.set_rule.coverage,
             ),
             level1=self._level1(prediction, calibration),
             place=_map_place(norm, place),

@@ -21,8 +21,9 @@ from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression, minimize_scalar
 
 from jiesu_nlp.catalogue import Catalogue
+from jiesu_nlp.classify.conformal import LARGEST, SetRule
 from jiesu_nlp.classify.features import Floats, Ints
-from jiesu_nlp.classify.predictor import LeafPredictor, set_scores
+from jiesu_nlp.classify.predictor import LeafPredictor
 from jiesu_nlp.confidence import BRIEF, Calibration, MonotoneMap
 from jiesu_nlp.dispatcher import TOP_K
 from jiesu_nlp.errors import DataError
@@ -39,12 +40,15 @@ AUTO_PRECISION = 0.98
 SUGGEST_PRECISION = 0.80
 # Less likely right than wrong is no suggestion, whatever precision holds above it.
 LEAST_SUGGESTED = 0.5
-# Shorter says (characters) are harder than any ticket: they lack the context.
-_TICKET_LENGTH = 30
+# Shorter says (characters) are harder than tickets: they lack the context.
+TICKET_LENGTH = 40
 # Of fewer texts of a few words no table of their own is fitted.
 _ENOUGH_BRIEF = 100
 _BINS = 20
 _LEAST_IN_BIN = 10
+# Bands of the conformal sets, and how many texts each must have at least.
+_BANDS = 8
+_LEAST_IN_BAND = 100
 _PORTION = 512
 _Z = 1.645  # one-sided 95 %
 
@@ -143,7 +147,7 @@ def unseen_tickets_and_says(
     scored = _scored(classifier, catalogue, known)
     lengths = np.array([len(text) for text in held_out.texts])
     few_words = np.array([_is_brief(t) for t in known], bool)
-    usual = _half_each(scored.part(~few_words), says.part(lengths >= _TICKET_LENGTH))
+    usual = _half_each(scored.part(~few_words), says.part(lengths >= TICKET_LENGTH))
     brief = _half_each(scored.part(few_words), says.part(lengths < BRIEF))
     return UnseenByLength(usual, brief if len(brief.weights) >= _ENOUGH_BRIEF else None)
 
@@ -237,17 +241,40 @@ def with_temperature(
     return classifier.tempered(temperature), temperature
 
 
-def conformal_threshold(unseen: Unseen, coverage: float) -> float:
-    """Return the score that a leaf of the set must have (split conformal, Vovk et al. 2005)."""
-    p = unseen.probabilities
+def fit_set_rule(unseen: Unseen, coverage: float) -> SetRule:
+    """Return the rule whose sets hold a right leaf in ``coverage`` of the texts of every band.
+
+    The bands have the same weight each; within a band this is split conformal prediction with the
+    ratio of the right leaf's probability to the best one's as score.
+    """
+    p, weights = unseen.probabilities, unseen.weights
+    first = p.max(axis=1)
     right = np.array([row[r].max() for row, r in zip(p, unseen.right, strict=True)])
-    scores = set_scores(right[:, None], p.max(axis=1))[:, 0]
-    order = np.argsort(-scores)
-    reached = np.cumsum(unseen.weights[order])
+    rank = (p > right[:, None]).sum(axis=1)
+    # A leaf that no set is large enough for is not reached by any ratio.
+    ratios = np.where(rank < LARGEST, right / np.maximum(first, 1e-12), 0.0)
+    order = np.argsort(first, kind="stable")
+    position = np.cumsum(weights[order]) / weights.sum()
+    bands = int(np.clip(len(first) // _LEAST_IN_BAND, 1, _BANDS))
+    starts = np.searchsorted(position, np.arange(1, bands) / bands)
+    bounds = first[order[starts]]
+    band_of = np.searchsorted(bounds, first, "right")
+    return SetRule(
+        tuple(float(v) for v in bounds),
+        tuple(
+            _reached_by(ratios[band_of == b], weights[band_of == b], coverage) for b in range(bands)
+        ),
+        coverage,
+    )
+
+
+def _reached_by(ratios: Floats, weights: Floats, coverage: float) -> float:
+    """Return the greatest ratio that a share ``coverage`` of the texts reaches."""
+    order = np.argsort(-ratios, kind="stable")
     # The text to come is one more beside those at hand.
-    wanted = coverage * (1 + 1 / len(scores))
-    at = min(int(np.searchsorted(reached, wanted)), len(order) - 1)
-    return float(scores[order[at]])
+    wanted = weights.sum() * coverage * (1 + 1 / max(len(ratios), 1))
+    at = int(np.searchsorted(np.cumsum(weights[order]), wanted))
+    return float(ratios[order[at]]) if at < len(order) else 0.0
 
 
 def threshold_for(scores: Floats, correct: Floats, weights: Floats, precision: float) -> float:
@@ -311,8 +338,7 @@ def calibrate(
     return (
         replace(
             classifier,  # type: ignore[type-var]  # its subclasses are dataclasses
-            set_threshold=conformal_threshold(unseen.usual, COVERAGE),
-            coverage=COVERAGE,
+            set_rule=fit_set_rule(unseen.usual, COVERAGE),
         ),
         replace(maps, auto_at=auto_at, suggest_at=suggest_at, brief=brief),
     )

@@ -39,6 +39,7 @@ _LEAST_IN_SLICE = 5
 _MOST_CONFUSIONS = 30
 _MOST_SUSPECTS = 30
 _LENGTHS = ((30, "30 字以内"), (80, "31–80 字"), (200, "81–200 字"), (10**9, "200 字以上"))
+_CONFIDENCES = ((0.5, "不足 50%"), (0.7, "50–70%"), (0.9, "70–90%"), (2.0, "90% 以上"))
 _PLACES = {
     "resolved": "已定到街道乡镇",
     "district_only": "只知区",
@@ -154,7 +155,7 @@ def evaluate(
             "versions": dispatcher.versions.to_dict(),
             "tickets_per_second": round(len(tickets) / max(seconds, 1e-9)),
             "unclear_texts": len(texts),
-            "stated_coverage": dispatcher.classifier.coverage,
+            "stated_coverage": dispatcher.classifier.set_rule.coverage,
             "auto_at": dispatcher.calibration.auto_at,
             "suggest_at": dispatcher.calibration.suggest_at,
         },
@@ -227,6 +228,7 @@ def slices(s: Scored, leaf_counts: Sequence[int] | None) -> dict[str, list[dict[
     """Return the main figures for parts of the tickets."""
     lengths = np.array([len(t.text) for t in s.tickets])
     length_names = np.array([next(name for most, name in _LENGTHS if n <= most) for n in lengths])
+    sure = [next(name for below, name in _CONFIDENCES if c < below) for c in s.leaf_confidence]
     counts = (
         np.asarray(leaf_counts)[s.truth]
         if leaf_counts is not None and len(leaf_counts)
@@ -244,6 +246,7 @@ def slices(s: Scored, leaf_counts: Sequence[int] | None) -> dict[str, list[dict[
     parts: dict[str, tuple[Array, list[str]]] = {
         "语气": _named(s, lambda t: VOICES.get(t.voice or "", t.voice or "")),
         "长度": (length_names, [name for _, name in _LENGTHS]),
+        "首位细项的把握": (np.array(sure), [name for _, name in _CONFIDENCES]),
         "定位结果": (
             np.array([_PLACES.get(str(p), "") for p in s.place_status]),
             list(_PLACES.values()),
@@ -282,6 +285,8 @@ def _main_figures(s: Scored) -> dict[str, Any]:
         "level1": mean_of(s.class_right).to_json(),
         "unit_lenient": mean_of(s.unit_lenient).to_json(),
         "confidence": round(float(s.leaf_confidence.mean()), 4),
+        "conformal_coverage": mean_of(s.in_set).to_json(),
+        "set_size": round(float(s.set_size.mean()), 2),
     }
 
 

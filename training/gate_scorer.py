@@ -37,7 +37,7 @@ from jiesu_nlp.gates import LINES, REFUSALS
 from jiesu_nlp.knowledge import Knowledge
 from jiesu_nlp.text.normalise import normalise
 from jiesu_nlp.vocabulary import Gate, Tier
-from training.calibration import CALIBRATION_TICKETS
+from training.calibration import CALIBRATION_TICKETS, TICKET_LENGTH
 from training.texts import no_matter_texts
 
 EMERGENCIES = Path(__file__).parent / "data" / "emergency.tsv"
@@ -56,8 +56,6 @@ FALSE_ALARMS = {
 }
 # So much lower (in log odds) may the score of an emergency be where words of its gate stand.
 WORDS_ARE_WORTH = 1.75
-# Shorter says (characters) are no tickets.
-_TICKET_LENGTH = 40
 _SAYS_WEIGHT = 0.5
 _CASE_WEIGHT = 3.0
 _L2 = 0.05
@@ -342,4 +340,4 @@ def fit_gate_scorer(knowledge: Knowledge) -> GateScorer:
 
 def ordinary_texts(says: Says) -> list[str]:
     """Return ordinary texts, as long as tickets, that no scorer was fitted on."""
-    return [*ordinary_tickets(), *[t for t in says.held_out if len(t) >= _TICKET_LENGTH]]
+    return [*ordinary_tickets(), *[t for t in says.held_out if len(t) >= TICKET_LENGTH]]

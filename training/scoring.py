@@ -161,7 +161,7 @@ def _classified(dispatcher: Dispatcher, batch: Sequence[LabelledTicket]) -> dict
     class_p = classifier.class_probabilities(p)
     group_p = np.add.reduceat(p, np.searchsorted(group_of, np.arange(groups)), axis=1)
     class_top, group_top = class_p.argmax(axis=1), group_p.argmax(axis=1)
-    in_set_count = classifier.set_sizes(top_p)
+    in_set_count = classifier.set_rule.sizes(top_p)
     if width < TOP:
         best = np.pad(best, ((0, 0), (0, TOP - width)), constant_values=-1)
         top_p = np.pad(top_p, ((0, 0), (0, TOP - width)))

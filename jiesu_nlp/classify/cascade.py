@@ -13,6 +13,7 @@ import numpy as np
 
 from jiesu_nlp.bundle import Bundle, json_bytes
 from jiesu_nlp.classify.classifier import Classifier
+from jiesu_nlp.classify.conformal import SetRule
 from jiesu_nlp.classify.encoder import OnnxEncoder
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.classify.predictor import LeafPredictor, softmax
@@ -41,9 +42,7 @@ class Cascade(LeafPredictor):
     strong: LeafPredictor
     threshold: float
     temperature: float = 1.0
-    set_threshold: float = 0.01
-    coverage: float = 0.95
-    largest_set: int = 20
+    set_rule: SetRule = SetRule()
 
     def __post_init__(self) -> None:
         if not np.array_equal(self.fast.class_of, self.strong.class_of):
@@ -84,9 +83,7 @@ class Cascade(LeafPredictor):
         settings = {
             "threshold": self.threshold,
             "temperature": self.temperature,
-            "set_threshold": self.set_threshold,
-            "coverage": self.coverage,
-            "largest_set": self.largest_set,
+            "set_rule": self.set_rule.to_json(),
         }
         return {
             **self.fast.to_files(),
@@ -99,11 +96,8 @@ class Cascade(LeafPredictor):
         """Load from a bundle."""
         s = bundle.read_json(SETTINGS)
         try:
-            settings = {
-                key: float(s[key])
-                for key in ("threshold", "temperature", "set_threshold", "coverage")
-            }
-            largest = int(s["largest_set"])
+            threshold, temperature = float(s["threshold"]), float(s["temperature"])
+            set_rule = SetRule.from_json(s["set_rule"])
         except (KeyError, TypeError, ValueError) as fault:
             raise BundleError(
                 f"模型包文件内容不全：{bundle.path / SETTINGS}（{fault}）；请重新生成该模型包"
@@ -111,6 +105,7 @@ class Cascade(LeafPredictor):
         return cls(
             fast=Classifier.from_bundle(bundle),
             strong=OnnxEncoder.from_bundle(bundle),
-            largest_set=largest,
-            **settings,
+            threshold=threshold,
+            temperature=temperature,
+            set_rule=set_rule,
         )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from jiesu_nlp.bundle import Bundle, json_bytes, tensor_bytes
+from jiesu_nlp.classify.conformal import SetRule
 from jiesu_nlp.classify.features import LONGEST, Csr, Floats, Ints, Vocabulary, ngrams_of
 from jiesu_nlp.classify.predictor import LeafPredictor, Prediction, softmax, strongest_spans
 from jiesu_nlp.suggestion import Span
@@ -55,12 +56,8 @@ class Classifier(LeafPredictor):
         Row of the level-1 class of each leaf, shape ``(leaves,)``.
     matter_scale, wording_scale
         Weights of the two cosines in the logit; they include the temperature.
-    set_threshold
-        A leaf is in the conformal set if its score (:func:`set_scores`) is at least this.
-    coverage
-        Stated coverage of the set.
-    largest_set
-        No conformal set has more leaves than this.
+    set_rule
+        Which leaves are in the conformal set.
     """
 
     vocabulary: Vocabulary
@@ -71,9 +68,7 @@ class Classifier(LeafPredictor):
     class_of: Ints
     matter_scale: float
     wording_scale: float
-    set_threshold: float = 0.01
-    coverage: float = 0.95
-    largest_set: int = 20
+    set_rule: SetRule = SetRule()
 
     @cached_property
     def _by_leaf(self) -> Any:
@@ -170,9 +165,7 @@ class Classifier(LeafPredictor):
             "kind": KIND,
             "matter_scale": self.matter_scale,
             "wording_scale": self.wording_scale,
-            "set_threshold": self.set_threshold,
-            "coverage": self.coverage,
-            "largest_set": self.largest_set,
+            "set_rule": self.set_rule.to_json(),
         }
         tensors: dict[str, NDArray[Any]] = {
             "hashes": self.vocabulary.hashes,
@@ -212,7 +205,5 @@ class Classifier(LeafPredictor):
             class_of=t["class_of"].astype(np.int64),
             matter_scale=s["matter_scale"],
             wording_scale=s["wording_scale"],
-            set_threshold=s["set_threshold"],
-            coverage=s["coverage"],
-            largest_set=s["largest_set"],
+            set_rule=SetRule.from_json(s["set_rule"]),
         )

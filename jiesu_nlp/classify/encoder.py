@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jiesu_nlp.bundle import Bundle, json_bytes
+from jiesu_nlp.classify.conformal import SetRule
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.classify.predictor import LeafPredictor, strongest_spans
 from jiesu_nlp.errors import BundleError, UsageError
@@ -64,9 +65,7 @@ class OnnxEncoder(LeafPredictor):
     temperature: float = 1.0
     threads: int = 1
     quantised: bool = False
-    set_threshold: float = 0.01
-    coverage: float = 0.95
-    largest_set: int = 20
+    set_rule: SetRule = SetRule()
 
     @cached_property
     def _sessions(self) -> dict[int, Any]:
@@ -150,9 +149,7 @@ class OnnxEncoder(LeafPredictor):
             "quantised": self.quantised,
             "class_of": self.class_of.tolist(),
             "bias": self.bias.tolist(),
-            "set_threshold": self.set_threshold,
-            "coverage": self.coverage,
-            "largest_set": self.largest_set,
+            "set_rule": self.set_rule.to_json(),
         }
         return {
             SETTINGS: json_bytes(settings),
@@ -183,9 +180,7 @@ class OnnxEncoder(LeafPredictor):
                 temperature=float(s["temperature"]),
                 threads=threads,
                 quantised=bool(s["quantised"]),
-                set_threshold=float(s["set_threshold"]),
-                coverage=float(s["coverage"]),
-                largest_set=int(s["largest_set"]),
+                set_rule=SetRule.from_json(s["set_rule"]),
             )
         except (KeyError, TypeError, ValueError) as fault:
             raise BundleError(

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jiesu_nlp.classify.conformal import SetRule
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.suggestion import Span
-
-# How much the asked score of a leaf follows the best one's: 0 is LAC, 1 the ratio to the best.
-_LENIENCE = 0.75
 
 
 # Not frozen: each ticket makes one, and frozen it would cost six times as much.
@@ -43,18 +41,12 @@ class LeafPredictor:
     ----------
     class_of
         Row of the level-1 class of each leaf, non-decreasing, shape ``(leaves,)``.
-    set_threshold
-        A leaf is in the conformal set if its score (:func:`set_scores`) is at least this.
-    coverage
-        Stated coverage of the set.
-    largest_set
-        No conformal set has more leaves than this.
+    set_rule
+        Which leaves are in the conformal set.
     """
 
     class_of: Ints
-    set_threshold: float
-    coverage: float
-    largest_set: int
+    set_rule: SetRule
 
     @cached_property
     def _class_starts(self) -> Ints:
@@ -96,12 +88,12 @@ class LeafPredictor:
     def predict(self, texts: Sequence[str], *, k: int = 5) -> list[Prediction]:
         """Return the ``k`` best leaves, the best class and the conformal set of each text."""
         p = self.probabilities(texts)
-        width = min(max(k, self.largest_set), p.shape[1])
+        width = min(max(k, self.set_rule.largest), p.shape[1])
         best = np.argpartition(-p, width - 1, axis=1)[:, :width]
         order = np.argsort(-np.take_along_axis(p, best, axis=1), axis=1, kind="stable")
         best = np.take_along_axis(best, order, axis=1)
         top = np.take_along_axis(p, best, axis=1)
-        in_set = self.set_sizes(top)
+        in_set = self.set_rule.sizes(top)
         class_p = self.class_probabilities(p)
         class_row = class_p.argmax(axis=1)
         return [
@@ -115,37 +107,9 @@ class LeafPredictor:
             for i in range(len(texts))
         ]
 
-    def set_sizes(self, best: Floats) -> Ints:
-        """Return how many of the best leaves are in the conformal set of each text, at least one.
-
-        Parameters
-        ----------
-        best
-            Probabilities of the best leaves, best first, shape ``(n, k)``.
-        """
-        inside = set_scores(best[:, : self.largest_set], best[:, 0]) >= self.set_threshold
-        return np.asarray(np.maximum(inside.sum(axis=1), 1), dtype=np.int64)
-
     def class_probabilities(self, leaf_probabilities: Floats) -> Floats:
         """Sum leaf probabilities per level-1 class, shape ``(n, classes)``."""
         return np.add.reduceat(leaf_probabilities, self._class_starts, axis=1)
-
-
-def set_scores(probabilities: Floats, best: Floats) -> Floats:
-    """Return the conformal scores of leaves: a leaf is in the set if its score is high enough.
-
-    The probability is divided by a power of the best leaf's: where nothing is likely, less is
-    asked of each leaf. Against the plain probability (LAC, Sadinle et al. 2019) the sets of clear
-    tickets are smaller and hard letters are covered more often (``docs/experiments.md``).
-
-    Parameters
-    ----------
-    probabilities
-        Of leaves, shape ``(n, k)``.
-    best
-        Of the best leaf of each text, shape ``(n,)``.
-    """
-    return np.asarray(probabilities / np.maximum(best, 1e-12)[:, None] ** _LENIENCE)
 
 
 def softmax(logits: Floats) -> Floats:

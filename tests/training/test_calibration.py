@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from jiesu_nlp.classify.conformal import SetRule
 from jiesu_nlp.classify.features import Ints
 from jiesu_nlp.classify.predictor import LeafPredictor
-from training.calibration import Unseen, UnseenByLength, calibrate, conformal_threshold
+from training.calibration import Unseen, UnseenByLength, calibrate, fit_set_rule
 
 CLASS_OF = np.array([0, 0, 1, 1])
 
@@ -19,9 +20,7 @@ class Fitted(LeafPredictor):
     """Only what calibration asks of a classifier."""
 
     class_of: Ints
-    set_threshold: float = 0.5
-    coverage: float = 0.5
-    largest_set: int = 4
+    set_rule: SetRule = SetRule()
 
 
 def scored(rng, n, *, right):
@@ -59,27 +58,57 @@ def test_without_enough_of_them_one_table_serves_all_lengths():
     assert calibration.of("停水了") is calibration
 
 
+def drawn(rng, n, *, spread):
+    """Texts whose probabilities are true; the smaller ``spread``, the clearer the texts."""
+    p = rng.dirichlet(np.full(30, spread), n).astype(np.float32)
+    truth = (p.cumsum(axis=1) < rng.random(n)[:, None]).sum(axis=1).clip(max=29)
+    return Unseen(p, [np.array([t]) for t in truth], [()] * n, np.full(n, 1 / n))
+
+
+def covered(rule, unseen):
+    """Whether the set of each text holds its right leaf."""
+    best = np.sort(unseen.probabilities, axis=1)[:, ::-1]
+    ranks = [
+        int((p > p[r[0]]).sum()) for p, r in zip(unseen.probabilities, unseen.right, strict=True)
+    ]
+    return np.array(ranks) < rule.sizes(best)
+
+
 @pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
 def test_sets_hold_the_right_leaf_as_often_as_stated(coverage):
     rng = np.random.default_rng(2)
-
-    def draw(n):
-        p = rng.dirichlet(np.full(30, 0.1), n).astype(np.float32)
-        truth = (p.cumsum(axis=1) < rng.random(n)[:, None]).sum(axis=1).clip(max=29)
-        return Unseen(p, [np.array([t]) for t in truth], [()] * n, np.full(n, 1 / n))
-
-    classifier = Fitted(
-        np.zeros(30, int), conformal_threshold(draw(4000), coverage), coverage, largest_set=30
-    )
-    fresh = draw(4000)
-    best = np.sort(fresh.probabilities, axis=1)[:, ::-1]
-    ranks = [
-        int((p > p[r[0]]).sum()) for p, r in zip(fresh.probabilities, fresh.right, strict=True)
-    ]
-    assert np.mean(ranks < classifier.set_sizes(best)) == pytest.approx(coverage, abs=0.02)
+    rule = fit_set_rule(drawn(rng, 4000, spread=0.1), coverage)
+    assert rule.coverage == coverage
+    found = covered(rule, drawn(rng, 4000, spread=0.1))
+    assert found.mean() == pytest.approx(coverage, abs=0.02)
 
 
-def test_the_same_probability_is_worth_more_where_nothing_is_likely():
-    classifier = Fitted(CLASS_OF, set_threshold=0.2)
-    sizes = classifier.set_sizes(np.array([[0.8, 0.15, 0.0, 0.0], [0.25, 0.15, 0.1, 0.01]]))
-    assert sizes.tolist() == [1, 3]
+def test_the_promise_holds_for_confused_texts_alone():
+    rng = np.random.default_rng(3)
+
+    def texts(n, confused):
+        p = np.where(confused[:, None], [[0.28, 0.24, 0.2, 0.16, 0.12]], [[0.8, 0.1, 0, 0, 0]])
+        ranks = np.where(confused, rng.integers(0, 5, n), 0)
+        return Unseen(
+            p.astype(np.float32), [np.array([r]) for r in ranks], [()] * n, np.full(n, 1 / n)
+        )
+
+    made_on = texts(4000, np.arange(4000) < 400)
+    confused = texts(2000, np.ones(2000, bool))
+    rule = fit_set_rule(made_on, 0.8)
+    assert covered(rule, confused).mean() == pytest.approx(0.8, abs=0.03)
+    # One ratio for all texts would keep its promise on the clear ones and break it here.
+    first = made_on.probabilities.max(axis=1)
+    right = np.array([p[r[0]] for p, r in zip(made_on.probabilities, made_on.right, strict=True)])
+    one = SetRule(ratios=(float(np.quantile(right / first, 0.2)),))
+    assert covered(one, made_on).mean() > 0.8
+    assert covered(one, confused).mean() < 0.3
+
+
+def test_few_texts_make_one_band_and_none_of_the_unreachable_is_promised():
+    rng = np.random.default_rng(4)
+    assert fit_set_rule(drawn(rng, 99, spread=0.1), 0.9).bounds == ()
+    # Always the worst leaf of thirty: no set of twenty can hold it.
+    p = np.sort(rng.dirichlet(np.full(30, 1.0), 50), axis=1)[:, ::-1].astype(np.float32)
+    hopeless = Unseen(p, [np.array([29])] * 50, [()] * 50, np.full(50, 0.02))
+    assert fit_set_rule(hopeless, 0.9).ratios == (0.0,)

@@ -17,7 +17,7 @@ from training.audit import (
 )
 from training.compare import compare, refusals
 from training.cross_fit import score_across_folds
-from training.evaluate import NAMES, evaluate
+from training.evaluate import NAMES, evaluate, slices
 from training.labels import LabelBook
 from training.metrics import Paired
 from training.report import render_report
@@ -81,6 +81,18 @@ def test_classes_and_leaves_add_up(evaluation):
     assert sum(leaf["n"] for leaf in evaluation.leaves) == 200
     wrong = 200 - round(evaluation.overall["leaf_top1"].value * 200)
     assert sum(c["n"] for c in evaluation.confusions) == wrong
+
+
+def test_slices_by_confidence_hold_every_ticket_and_average_to_the_whole(small_dispatcher, fresh):
+    scored = score(small_dispatcher, fresh, end_to_end=False)
+    rng = np.random.default_rng(0)
+    n = len(fresh)
+    unsure = replace(scored, leaf_confidence=rng.random(n), in_set=(rng.random(n) < 0.8) * 1.0)
+    rows = slices(unsure, None)["首位细项的把握"]
+    assert [r["name"] for r in rows] == ["不足 50%", "50–70%", "70–90%", "90% 以上"]
+    assert sum(r["n"] for r in rows) == n
+    covered = sum(r["n"] * r["conformal_coverage"]["value"] for r in rows) / n
+    assert covered == pytest.approx(unsure.in_set.mean(), abs=1e-3)
 
 
 def test_examples_are_redacted(evaluation):

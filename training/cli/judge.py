@@ -184,7 +184,7 @@ def _compared(
         )
     with stages("比较") as progress:
         comparison = run(first, second, pairs, report=progress)
-    return comparison, second.classifier.coverage
+    return comparison, second.classifier.set_rule.coverage
 
 
 def _print_comparison(comparison: Comparison, first: str, second: str) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from jiesu_nlp.classify.conformal import SetRule
 from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.classify.predictor import LeafPredictor, softmax, strongest_spans
 
@@ -18,9 +19,7 @@ class Given(LeafPredictor):
 
     rows: Floats
     class_of: Ints
-    set_threshold: float = 0.2
-    coverage: float = 0.9
-    largest_set: int = 3
+    set_rule: SetRule = SetRule(ratios=(0.2,), largest=3)
 
     def logits(self, texts):
         return self.rows[: len(texts)].copy()
@@ -44,14 +43,9 @@ def test_a_class_is_the_sum_of_its_leaves(predictor):
     assert prediction.class_probability == pytest.approx(0.5)
 
 
-def test_the_set_holds_what_passes_the_threshold_and_never_nothing(predictor):
-    # Scores against the best leaf's 0.35: 0.77, 0.66, 0.44, 0.22.
-    assert replace(predictor, set_threshold=0.5).predict(["a"])[0].leaf_set == (1, 2)
-    assert replace(predictor, set_threshold=0.9).predict(["a"])[0].leaf_set == (1,)
-
-
-def test_where_nothing_is_likely_less_is_asked_of_each_leaf_but_no_set_is_endless(predictor):
-    assert len(predictor.predict(["a", "b"])[1].leaf_set) == predictor.largest_set
+def test_the_set_holds_the_leaves_the_rule_lets_in(predictor):
+    asked = replace(predictor, set_rule=SetRule(ratios=(0.8,)))
+    assert asked.predict(["a"])[0].leaf_set == (1, 2)
 
 
 def test_no_matter_takes_its_share(predictor):
