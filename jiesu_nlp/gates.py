@@ -80,7 +80,7 @@ class GateRule:
         ``after`` (没有‖起火, 燃气泄漏‖报警器).
     sure
         Its words together are so specific that the emergency scorer is not asked
-        (:mod:`jiesu_nlp.emergency`).
+        (:mod:`jiesu_nlp.gate_scorer`).
     """
 
     id: str
