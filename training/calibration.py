@@ -11,7 +11,7 @@ much. Calls of a few words are calibrated apart, on such tickets and ``says`` of
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,7 @@ from jiesu_nlp.classify.predictor import LeafPredictor
 from jiesu_nlp.confidence import BRIEF, Calibration, MonotoneMap
 from jiesu_nlp.dispatcher import TOP_K
 from jiesu_nlp.errors import DataError
+from jiesu_nlp.knowledge import Knowledge
 from jiesu_nlp.text.normalise import normalise
 from training.cross_validation import held_out_fold
 from training.low_rank import Recipe
@@ -114,17 +115,17 @@ class UnseenByLength:
 
 
 def unseen_tickets(
-    classifier: LeafPredictor, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
+    classifier: LeafPredictor, knowledge: Knowledge, tickets: Sequence[LabelledTicket]
 ) -> UnseenByLength:
     """Score labelled tickets, all of the same weight."""
-    scored = _scored(classifier, catalogue, tickets)
+    scored = _scored(classifier, knowledge, tickets)
     brief = scored.part([_is_brief(t) for t in tickets])
     return UnseenByLength(scored, brief if len(brief.weights) >= _ENOUGH_BRIEF else None)
 
 
 def unseen_tickets_and_says(
     classifier: LeafPredictor,
-    catalogue: Catalogue,
+    knowledge: Knowledge,
     tickets: Sequence[LabelledTicket],
     recipe: Recipe,
 ) -> UnseenByLength:
@@ -135,6 +136,7 @@ def unseen_tickets_and_says(
     recipe
         That of the classifier, for the sister model that never saw the held-out ``says``.
     """
+    catalogue = knowledge.catalogue
     held_out = held_out_fold(catalogue, 0, recipe=recipe)
     says = Unseen(
         held_out.probabilities,
@@ -144,7 +146,7 @@ def unseen_tickets_and_says(
     )
     all_tickets = (*tickets, *read_labelled_tickets())
     known = [t for t in all_tickets if any(c in catalogue.index for c in t.codes)]
-    scored = _scored(classifier, catalogue, known)
+    scored = _scored(classifier, knowledge, known)
     lengths = np.array([len(text) for text in held_out.texts])
     few_words = np.array([_is_brief(t) for t in known], bool)
     usual = _half_each(scored.part(~few_words), says.part(lengths >= TICKET_LENGTH))
@@ -153,12 +155,18 @@ def unseen_tickets_and_says(
 
 
 def _scored(
-    classifier: LeafPredictor, catalogue: Catalogue, tickets: Sequence[LabelledTicket]
+    classifier: LeafPredictor, knowledge: Knowledge, tickets: Sequence[LabelledTicket]
 ) -> Unseen:
+    catalogue = knowledge.catalogue
+    class_of_unit = {
+        name: unit.unit_class
+        for unit in knowledge.units.units
+        for name in (unit.name, unit.short, *unit.aliases)
+    }
     return Unseen(
         _in_portions(classifier.probabilities, tickets),
         [np.array([catalogue.index[c] for c in t.codes if c in catalogue.index]) for t in tickets],
-        [_units_of(catalogue, t) for t in tickets],
+        [_unit_classes(catalogue, t, class_of_unit) for t in tickets],
         np.full(len(tickets), 1 / max(len(tickets), 1), np.float32),
     )
 
@@ -188,11 +196,16 @@ def _in_portions(
     )
 
 
-def _units_of(catalogue: Catalogue, ticket: LabelledTicket) -> tuple[str, ...]:
-    """Return the units a ticket may go to; of one that names none, the directions of its leaves."""
-    return ticket.units or tuple(
-        catalogue.by_code[c].unit for c in ticket.codes if c in catalogue.by_code
-    )
+def _unit_classes(
+    catalogue: Catalogue, ticket: LabelledTicket, class_of_unit: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the unit classes a ticket may go to; labels may give the names of units instead.
+
+    Of a ticket that names no unit, the directions of its leaves.
+    """
+    if ticket.units:
+        return tuple(class_of_unit.get(unit, unit) for unit in ticket.units)
+    return tuple(catalogue.by_code[c].unit for c in ticket.codes if c in catalogue.by_code)
 
 
 def monotone_map(scores: Floats, correct: Floats, weights: Floats) -> MonotoneMap:
@@ -292,7 +305,9 @@ def threshold_for(scores: Floats, correct: Floats, weights: Floats, precision: f
     centre = p + _Z**2 / (2 * n)
     spread = _Z * np.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
     bound = (centre - spread) / (1 + _Z**2 / n)
-    good = np.flatnonzero(bound >= precision)
+    # Texts of the same score stand or fall together.
+    last_of_score = np.append(np.diff(scores[order]) != 0, True)
+    good = np.flatnonzero((bound >= precision) & last_of_score)
     return float(scores[order[good[-1]]]) if len(good) else 1.01
 
 

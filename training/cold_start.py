@@ -17,16 +17,22 @@ from jiesu_nlp.classify.features import Floats
 from jiesu_nlp.confidence import Calibration
 from jiesu_nlp.dispatcher import CALIBRATION_FILE, ROUTED_LEAVES
 from jiesu_nlp.knowledge import Knowledge, read_knowledge
-from training.calibration import calibrate, unseen_tickets_and_says
+from training.calibration import (
+    calibrate,
+    read_labelled_tickets,
+    unseen_tickets_and_says,
+)
 from training.gate_scorer import fit_gate_scorer
 from training.low_rank import Recipe, fit
 from training.model_card import cold_start_card
 from training.run_record import (
     CARD_FILE,
     RECORD_FILE,
+    SEEN_FILE,
     code_version,
     machine,
     peak_memory_mb,
+    seen_bytes,
 )
 from training.texts import catalogue_texts, class_rows
 
@@ -59,7 +65,7 @@ def fit_and_calibrate(
         report=lambda done: progress("训练分类器", 0.05 + 0.45 * done),
     )
     progress("校准置信度", 0.5)
-    unseen = unseen_tickets_and_says(classifier, catalogue, (), recipe)
+    unseen = unseen_tickets_and_says(classifier, knowledge, (), recipe)
     progress("校准置信度", 0.85)
     return calibrate(classifier, unseen, lambda p: unit_mass(knowledge, p))
 
@@ -116,6 +122,8 @@ def build_default_bundle(
             **gate_scorer.to_files(),
             CALIBRATION_FILE: json_bytes(calibration.to_json()),
             RECORD_FILE: json_bytes(record),
+            # The says it was trained on are in the bundle as they are.
+            SEEN_FILE: seen_bytes(ticket.text for ticket in read_labelled_tickets()),
             CARD_FILE: cold_start_card(path.name, record).encode(),
         },
         versions={"model": f"{path.name}+{versions['catalogue'].partition('+')[2]}", **versions},

@@ -449,10 +449,10 @@ def calibrate_on_tickets(
         # Of few easy tickets a temperature would make the model too sure of everything else.
         few = sample(chosen, _MOST_FOR_TEMPERATURE, seed)
         classifier, temperature = with_temperature(classifier, catalogue, few)
-        unseen = unseen_tickets(classifier, catalogue, chosen)
+        unseen = unseen_tickets(classifier, knowledge, chosen)
         note = "留出的工单"
     else:
-        unseen = unseen_tickets_and_says(classifier, catalogue, chosen, sister)
+        unseen = unseen_tickets_and_says(classifier, knowledge, chosen, sister)
         note = "校准工单与留出例句各占一半权重"
     classifier, calibration = calibrate(
         classifier,

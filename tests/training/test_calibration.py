@@ -10,7 +10,16 @@ import pytest
 from jiesu_nlp.classify.conformal import SetRule
 from jiesu_nlp.classify.features import Ints
 from jiesu_nlp.classify.predictor import LeafPredictor
-from training.calibration import Unseen, UnseenByLength, calibrate, fit_set_rule
+from training.calibration import (
+    Unseen,
+    UnseenByLength,
+    calibrate,
+    fit_set_rule,
+    threshold_for,
+    unseen_tickets,
+)
+from training.texts import class_rows
+from training.tickets import LabelledTicket
 
 CLASS_OF = np.array([0, 0, 1, 1])
 
@@ -56,6 +65,32 @@ def test_without_enough_of_them_one_table_serves_all_lengths():
     unseen = UnseenByLength(scored(rng, 500, right=0.8), None)
     _, calibration = calibrate(Fitted(CLASS_OF), unseen, unit_mass)
     assert calibration.of("停水了") is calibration
+
+
+def test_texts_of_the_same_confidence_stand_or_fall_together():
+    scores = np.array([0.99] * 200 + [0.9] * 400)
+    right = np.concatenate([np.ones(200), np.ones(200), np.zeros(200)])
+    weights = np.full(600, 1 / 600)
+    # Half of the texts at 0.9 are wrong, however they are ordered.
+    for order in (slice(None), slice(None, None, -1)):
+        at = threshold_for(scores[order], right[order], weights, 0.95)
+        assert at == pytest.approx(0.99)
+    assert threshold_for(scores, right, weights, 0.999) == 1.01
+
+
+def test_a_label_may_give_the_name_of_a_unit_instead_of_its_class(knowledge):
+    class Indifferent(Fitted):
+        def logits(self, texts):
+            return np.zeros((len(texts), len(knowledge.catalogue) + 1), np.float32)
+
+    code = knowledge.catalogue.codes[0]
+    tickets = [
+        LabelledTicket("路灯不亮", (code,), ("朝阳区望京街道办事处", "城市管理")),
+        LabelledTicket("路灯不亮", (code,)),
+    ]
+    classifier = Indifferent(class_rows(knowledge.catalogue))
+    unseen = unseen_tickets(classifier, knowledge, tickets).usual
+    assert unseen.units == [("街道乡镇", "城市管理"), (knowledge.catalogue.leaves[0].unit,)]
 
 
 def drawn(rng, n, *, spread):
