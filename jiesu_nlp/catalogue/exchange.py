@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,7 @@ def import_catalogue(
             (class_names, leaf.class_code, "class"),
             (group_names, leaf.group_code, "group"),
         ):
-            name = str(row.get(field) or "").strip()
+            name = _text(row.get(field))
             if names.setdefault(code, name) != name:
                 problems.append(
                     Problem(
@@ -224,19 +225,15 @@ def import_catalogue(
                     )
                 )
         leaves.append(leaf)
-    budgets = {c: sum(leaf.class_code == c for leaf in leaves) for c in class_names}
-    known = base.class_by_code
+    problems += _check_classes(table, class_names)
+    budgets = Counter(leaf.class_code for leaf in leaves)
+    known = {**base.class_by_code, **{c.code: c for _, c in table.classes}}
     catalogue = Catalogue(
         version=version,
         title=title or base.title,
         classes=tuple(
-            table.classes.get(code)
-            or LevelOneClass(
-                code,
-                name,
-                budgets[code],
-                known[code].scope if code in known else "",
-                known[code].boundary if code in known else "",
+            replace(
+                known.get(code) or LevelOneClass(code, name, 0), name=name, budget=budgets[code]
             )
             for code, name in sorted(class_names.items())
         ),
@@ -246,6 +243,23 @@ def import_catalogue(
     )
     problems += _cross_check(catalogue, base, table.sheet, seen)
     return (None if problems else catalogue), problems
+
+
+def _check_classes(table: _Table, names: Mapping[str, str]) -> Iterator[Problem]:
+    """Find rows of the sheet of classes that are repeated, contradict the table or lead nowhere."""
+    used = {_text(row.get("code"))[:2] for _, row in table.rows}
+    seen: set[str] = set()
+    for number, c in table.classes:
+        name = names.get(c.code, c.name)
+        if c.code not in used:
+            reason = f"没有 {c.code} 类的细项，请删去这一行或改正编码"
+            yield Problem(_CLASS_SHEET, number, "编码", reason)
+        elif c.code in seen:
+            yield Problem(_CLASS_SHEET, number, "编码", f"编码 {c.code} 重复，请删去一行")
+        elif name != c.name:
+            reason = f"{c.code} 在“{table.sheet}”里是“{name}”，这里是“{c.name}”，请改成一样的"
+            yield Problem(_CLASS_SHEET, number, "名称", reason)
+        seen.add(c.code)
 
 
 def _cross_check(
@@ -280,7 +294,7 @@ class _Table:
     sheet: str
     rows: list[tuple[int, dict[str, Any]]]
     problems: list[Problem]
-    classes: dict[str, LevelOneClass]
+    classes: list[tuple[int, LevelOneClass]]
     retired: list[RetiredLeaf] | None = None
 
 
@@ -296,7 +310,17 @@ def _read(path: Path, titles: Mapping[str, str]) -> _Table:
             text = decode(data).removeprefix("﻿")
         except UnicodeDecodeError:
             raise DataError("既不是 UTF-8 也不是 GB18030 编码", path=path) from None
-        cells: list[list[Any]] = [list(r) for r in csv.reader(io.StringIO(text))]
+        # As it stands: the reader knows each kind of line end, and those within a cell.
+        lines = csv.reader(io.StringIO(text, newline=""))
+        try:
+            cells: list[list[Any]] = [list(r) for r in lines]
+        except csv.Error as fault:
+            raise DataError(
+                f"不是有效的 CSV（{fault}）",
+                path=path,
+                line=lines.line_num,
+                remedy="检查这一行的引号是否成对，或另存为 .xlsx 再导入",
+            ) from None
         return _table(path.name, cells, titles, path)
     if path.suffix != ".xlsx":
         raise UsageError(f"不认识的扩展名“{path.suffix}”，请用 .xlsx、.csv 或 .jsonl")
@@ -306,31 +330,40 @@ def _read(path: Path, titles: Mapping[str, str]) -> _Table:
         raise DataError(f"不是有效的 XLSX 文件（{fault}）", path=path) from None
     first = _SHEET if _SHEET in book.sheetnames else book.sheetnames[0]
     table = _table(first, [list(r) for r in book[first].iter_rows(values_only=True)], titles, path)
-    for row in _further_sheet(book, _CLASS_SHEET):
-        budget = int(row[2]) if row[2].isdigit() else 0
-        table.classes[row[0]] = LevelOneClass(row[0], row[1], budget, row[3], row[4])
+    # The number of leaves is shown to the reader; the rows themselves count.
+    for number, (code, name, _, scope, boundary) in _further_sheet(book, _CLASS_SHEET):
+        table.classes.append((number, LevelOneClass(code, name, 0, scope, boundary)))
     if _RETIRED_SHEET in book.sheetnames:
-        table.retired = [
-            RetiredLeaf(row[0], row[1], _split(row[2], "、"), row[3], row[4])
-            for row in _further_sheet(book, _RETIRED_SHEET)
-        ]
+        table.retired = []
+        for number, (code, name, successors, since, why) in _further_sheet(book, _RETIRED_SHEET):
+            if not LEAF_CODE.fullmatch(code):
+                table.problems.append(Problem(_RETIRED_SHEET, number, "code", _malformed(code)))
+            table.retired.append(RetiredLeaf(code, name, _split(successors, "、"), since, why))
     return table
 
 
-def _further_sheet(book: Workbook, name: str) -> Iterator[list[str]]:
-    """Yield the rows of a sheet as five texts; none if there is no such sheet."""
+def _further_sheet(book: Workbook, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a sheet by number, as five texts; none if there is no such sheet."""
     if name not in book.sheetnames:
         return
-    for number, values in enumerate(book[name].iter_rows(values_only=True)):
-        if number and values and values[0] is not None:
-            texts = ["" if value is None else str(value) for value in values]
-            yield (texts + [""] * 5)[:5]
+    for number, values in enumerate(book[name].iter_rows(values_only=True), start=1):
+        texts = [_text(value) for value in values]
+        if number > 1 and texts and texts[0]:
+            yield number, (texts + [""] * 5)[:5]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _malformed(code: str) -> str:
+    return f"编码“{code}”格式不对，形如 09-02-003"
 
 
 def _table(sheet: str, cells: list[list[Any]], titles: Mapping[str, str], path: Path) -> _Table:
     if not cells:
         raise DataError("表是空的", path=path)
-    header = [str(c).strip() if c is not None else "" for c in cells[0]]
+    header = [_text(c) for c in cells[0]]
     where = {field: header.index(title) for field, title in titles.items() if title in header}
     missing = [titles[f] for f in REQUIRED if f not in where]
     if missing:
@@ -343,9 +376,9 @@ def _table(sheet: str, cells: list[list[Any]], titles: Mapping[str, str], path: 
     rows = [
         (number, {f: row[i] if i < len(row) else None for f, i in where.items()})
         for number, row in enumerate(cells[1:], start=2)
-        if any(c not in (None, "") for c in row)
+        if any(_text(c) for c in row)
     ]
-    return _Table(sheet, rows, [], {})
+    return _Table(sheet, rows, [], [])
 
 
 def _read_jsonl(data: bytes, path: Path) -> _Table:
@@ -356,7 +389,9 @@ def _read_jsonl(data: bytes, path: Path) -> _Table:
             continue
         try:
             row = json.loads(decode(raw))
-        except ValueError:
+            # Half a surrogate pair can be escaped in JSON but not be written to any file.
+            json.dumps(row, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
             problems.append(Problem(path.name, number, "行", "不是有效的 JSON"))
             continue
         if isinstance(row, dict) and isinstance(row.get("path"), list) and len(row["path"]) == 3:
@@ -365,7 +400,7 @@ def _read_jsonl(data: bytes, path: Path) -> _Table:
             rows.append((number, row))
         else:
             problems.append(Problem(path.name, number, "行", "应为 JSON 对象"))
-    return _Table(path.name, rows, problems, {})
+    return _Table(path.name, rows, problems, [])
 
 
 def _split(value: Any, separator: str) -> tuple[str, ...]:
@@ -383,13 +418,13 @@ def _leaf(sheet: str, number: int, row: Mapping[str, Any]) -> tuple[Leaf | None,
     def wrong(field: str, reason: str) -> None:
         problems.append(Problem(sheet, number, field, reason))
 
-    text = {f: "" if row.get(f) is None else str(row.get(f)).strip() for f in COLUMNS}
+    text = {f: _text(row.get(f)) for f in COLUMNS}
+    types, co_units = _split(row.get("types"), "、"), _split(row.get("with"), "、")
     for field in REQUIRED:
-        if not text[field] and not row.get(field):
+        if not (types if field == "types" else text[field]):
             wrong(field, "不能为空")
     if text["code"] and not LEAF_CODE.fullmatch(text["code"]):
-        wrong("code", f"编码“{text['code']}”格式不对，形如 09-02-003")
-    types, co_units = _split(row.get("types"), "、"), _split(row.get("with"), "、")
+        wrong("code", _malformed(text["code"]))
     for kind in types:
         if kind not in frozenset(RequestType):
             wrong("types", f"不认识的诉求类型“{kind}”")

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from jiesu_nlp.catalogue.model import (
     CLASS_CODE,
@@ -23,16 +24,22 @@ from jiesu_nlp.catalogue.model import (
     Neighbour,
     RetiredLeaf,
 )
-from jiesu_nlp.errors import DataError
+from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.yaml_nodes import YamlNode, compose_file, required
 
 HEAD_FILE = "catalogue.yaml"
 RETIRED_FILE = "retired.yaml"
 ARROW = " → "
 
+# Characters that YAML takes for a line break or refuses to read.
+_HIDDEN = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff"
+_ESCAPED = re.compile(f"[{_HIDDEN}]")
 # Scalars that YAML reads back as the same string without quotes.
-_PLAIN = re.compile(r"[一-鿿A-Za-z《（【][^\n\r\t\\]*")
+_PLAIN = re.compile(rf"\d+[hd]|[一-鿿A-Za-z《（【][^\\{_HIDDEN}]*")
+_PLAIN_IN_LIST = re.compile(r"[一-鿿A-Za-z]+")
 _AMBIGUOUS = re.compile(r"(?i)^(?:null|true|false|yes|no|on|off|y|n)$|: |:$| #|\s$")
+# A file name holds at most 255 bytes, four to a character.
+_CLASS_NAME = re.compile(rf"(?!\s)[^/\\{_HIDDEN}]{{1,60}}(?<!\s)")
 
 
 def _code(fields: dict[str, YamlNode], owner: YamlNode, pattern: re.Pattern[str]) -> str:
@@ -104,7 +111,18 @@ def _read_class_file(path: Path, class_code: str) -> tuple[list[Group], list[Lea
 
 
 def class_file_name(code: str, name: str) -> str:
-    """File name of a level-1 class."""
+    """File name of a level-1 class.
+
+    Raises
+    ------
+    DataError
+        If there can be no file of that name.
+    """
+    if not _CLASS_NAME.fullmatch(name):
+        raise DataError(
+            f"一级类 {code} 的名称“{name}”要作文件名，不能用",
+            remedy="改为 1–60 个字，不含 /、\\、换行等控制字符，首尾没有空格",
+        )
     return f"{code}-{name}.yaml"
 
 
@@ -181,18 +199,22 @@ def _read_retired(path: Path) -> tuple[RetiredLeaf, ...]:
     return tuple(retired)
 
 
-def _scalar(text: str) -> str:
-    if _PLAIN.fullmatch(text) and not _AMBIGUOUS.search(text):
+def _quoted(text: str) -> str:
+    return _ESCAPED.sub(lambda m: f"\\u{ord(m[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+def _scalar(text: str, plain: re.Pattern[str] = _PLAIN) -> str:
+    if plain.fullmatch(text) and not _AMBIGUOUS.search(text):
         return text
-    return json.dumps(text, ensure_ascii=False)
+    return _quoted(text)
 
 
 def _flow(items: tuple[str, ...]) -> str:
-    return "[" + ", ".join(items) + "]"
+    return "[" + ", ".join(_scalar(item, _PLAIN_IN_LIST) for item in items) + "]"
 
 
 def _leaf_lines(leaf: Leaf) -> Iterator[str]:
-    yield f'  - code: "{leaf.code}"'
+    yield f"  - code: {_quoted(leaf.code)}"
     yield f"    name: {_scalar(leaf.name)}"
     yield f"    is: {_scalar(leaf.definition)}"
     if leaf.neighbours:
@@ -200,10 +222,10 @@ def _leaf_lines(leaf: Leaf) -> Iterator[str]:
         for n in leaf.neighbours:
             yield f"    - {_scalar(n.when + ARROW + n.code)}"
     yield f"    types: {_flow(leaf.types)}"
-    yield f"    unit: {leaf.unit}"
+    yield f"    unit: {_scalar(leaf.unit)}"
     if leaf.co_units:
         yield f"    with: {_flow(leaf.co_units)}"
-    yield f"    limit: {leaf.limit}"
+    yield f"    limit: {_scalar(leaf.limit)}"
     if leaf.basis:
         yield f"    basis: {_scalar(leaf.basis)}"
     if leaf.route:
@@ -214,42 +236,77 @@ def _leaf_lines(leaf: Leaf) -> Iterator[str]:
             yield f"    - {_scalar(say)}"
 
 
-def write_catalogue(catalogue: Catalogue, directory: Path) -> None:
-    """Write a catalogue in canonical form, all files or none visible half-written.
+def catalogue_files(catalogue: Catalogue) -> dict[str, bytes]:
+    """Return the files of a catalogue in canonical form by name, ``catalogue.yaml`` last.
 
-    Each file is written beside its place and renamed over it.
+    Raises
+    ------
+    DataError
+        If the name of a class cannot be the name of a file.
     """
     files: dict[str, list[str]] = {}
     head = [
-        f'version: "{catalogue.version}"',
+        f"version: {_quoted(catalogue.version)}",
         f"title: {_scalar(catalogue.title)}",
         "classes:",
     ]
     for c in catalogue.classes:
-        head += [f'- code: "{c.code}"', f"  name: {c.name}", f"  leaves: {c.budget}"]
+        head += [f"- code: {_quoted(c.code)}", f"  name: {_scalar(c.name)}"]
+        head += [f"  leaves: {c.budget}"]
         head += [f"  scope: {_scalar(c.scope)}"] if c.scope else []
         head += [f"  boundary: {_scalar(c.boundary)}"] if c.boundary else []
-        lines = [f'class: "{c.code}"', "groups:"]
+        lines = [f"class: {_quoted(c.code)}", "groups:"]
         for g in catalogue.groups:
             if g.code[:2] != c.code:
                 continue
-            lines += [f'- code: "{g.code}"', f"  name: {_scalar(g.name)}", "  leaves:"]
+            lines += [f"- code: {_quoted(g.code)}", f"  name: {_scalar(g.name)}", "  leaves:"]
             for leaf in catalogue.leaves_under(g.code):
                 lines += _leaf_lines(leaf)
         files[class_file_name(c.code, c.name)] = lines
-    files[HEAD_FILE] = head
     retired = ["retired:" if catalogue.retired else "retired: []"]
     for r in catalogue.retired:
-        retired += [f'- code: "{r.code}"', f"  name: {_scalar(r.name)}"]
-        retired.append("  successors: " + _flow(tuple(f'"{s}"' for s in r.successors)))
-        retired += [f'  since: "{r.since}"'] if r.since else []
+        retired += [f"- code: {_quoted(r.code)}", f"  name: {_scalar(r.name)}"]
+        retired.append(f"  successors: {_flow(r.successors)}")
+        retired += [f"  since: {_quoted(r.since)}"] if r.since else []
         retired += [f"  why: {_scalar(r.why)}"] if r.why else []
     files[RETIRED_FILE] = retired
-    directory.mkdir(parents=True, exist_ok=True)
-    temporary = []
-    for name, lines in files.items():
-        path = directory / (name + ".tmp")
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        temporary.append((path, directory / name))
-    for path, target in temporary:
-        path.replace(target)
+    files[HEAD_FILE] = head
+    return {name: ("\n".join(lines) + "\n").encode() for name, lines in files.items()}
+
+
+def _class_files(directory: Path) -> set[str]:
+    """Names of the class files of the catalogue in a folder; none if it cannot be read."""
+    try:
+        return {class_file_name(c.code, c.name) for c in read_catalogue(directory).classes}
+    except DataError:
+        return set()
+
+
+def write_catalogue(catalogue: Catalogue, directory: Path) -> None:
+    """Replace the catalogue of a folder; files that are not its own stay.
+
+    All files are written aside before the first one takes its place, and files of classes that
+    are no more go last.
+
+    Raises
+    ------
+    DataError
+        If the name of a class cannot be the name of a file; nothing is written.
+    UsageError
+        If the disk refuses.
+    """
+    files = catalogue_files(catalogue)
+    try:
+        old = _class_files(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=directory, prefix=".") as aside:
+            for name, data in files.items():
+                (Path(aside) / name).write_bytes(data)
+            for name in files:
+                (Path(aside) / name).replace(directory / name)
+        for name in old - files.keys():
+            (directory / name).unlink(missing_ok=True)
+    except OSError as fault:
+        raise UsageError(
+            f"无法写入 {directory}：{fault.strerror or fault}；请腾出空间或检查写入权限后重试"
+        ) from None

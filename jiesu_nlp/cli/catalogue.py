@@ -14,6 +14,7 @@ from jiesu_nlp.catalogue.checks import Finding, check_catalogue
 from jiesu_nlp.catalogue.diff import LABELS, diff
 from jiesu_nlp.catalogue.exchange import export_catalogue, import_catalogue, read_mapping
 from jiesu_nlp.catalogue.search import search
+from jiesu_nlp.catalogue.store import catalogue_files
 from jiesu_nlp.cli.console import say, say_table
 from jiesu_nlp.errors import UsageError
 from jiesu_nlp.home import taxonomy_dir
@@ -30,7 +31,15 @@ def add_to(root: typer.Typer) -> None:
 
 
 def catalogue_dir(folder: Path | None) -> Path:
-    """Return the given folder, or that of the catalogue in use."""
+    """Return the given folder, or that of the catalogue in use.
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder.
+    """
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"没有文件夹 {folder}；请给出放目录的文件夹，如 taxonomy/catalogue")
     return folder or taxonomy_dir() / "catalogue"
 
 
@@ -164,6 +173,7 @@ def import_command(
     if catalogue is None:
         say(f"共 {len(problems)} 个问题，没有写入任何内容")
         raise typer.Exit(3)
+    catalogue_files(catalogue)  # A dry run too refuses what cannot be written.
     changes = Counter(c.kind for c in diff(base, catalogue))
     summary = "，".join(f"{LABELS[k]} {n}" for k, n in changes.items()) or "没有变化"
     if dry_run:
@@ -179,7 +189,7 @@ def diff_command(
     new: Annotated[Path, typer.Argument(help="新目录文件夹。")],
 ) -> None:
     """Show what changed between two catalogues."""
-    changes = diff(read_catalogue(old), read_catalogue(new))
+    changes = diff(read_catalogue(catalogue_dir(old)), read_catalogue(catalogue_dir(new)))
     table = Table("变化", "编码", "名称", "原", "现", box=None)
     for c in changes:
         table.add_row(LABELS[c.kind], c.code, c.name, c.before, c.after)

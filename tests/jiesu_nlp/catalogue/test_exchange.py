@@ -4,6 +4,8 @@ import json
 import pytest
 from openpyxl import load_workbook
 
+from jiesu_nlp.catalogue import LevelOneClass
+from jiesu_nlp.catalogue.checks import check_counts
 from jiesu_nlp.catalogue.diff import diff
 from jiesu_nlp.catalogue.exchange import export_catalogue, import_catalogue, read_mapping
 from jiesu_nlp.catalogue.search import search
@@ -67,6 +69,21 @@ def lines(tmp_path):
         (lambda r: r[1].update(code="1-2"), 2, "格式不对"),
         (lambda r: r[1].update(code=r[0]["code"]), 2, "重复"),
         (lambda r: r[0].update({"is": ""}), 1, "不能为空"),
+        *(
+            (lambda r, field=field, blank=blank: r[1].update({field: blank}), 2, "不能为空")
+            for field, blank in [
+                ("unit", " "),
+                ("limit", "\u3000"),
+                ("is", "\t"),
+                ("code", " "),
+                ("types", []),
+                ("types", [" "]),
+                ("types", "、"),
+            ]
+        ),
+        (lambda r: r[1].update(path=["市政", "照明", " "]), 2, "不能为空"),
+        (lambda r: r[1].update(path=["市政", " ", r[1]["path"][2]]), 2, "不能为空"),
+        (lambda r: r[1].update(path=[" ", "照明", r[1]["path"][2]]), 2, "不能为空"),
         (lambda r: r[0].update({"not": ["没有箭头"]}), 1, "情形 → 编码"),
         (lambda r: r[0].update({"not": ["别处 → 09-09-009"]}), 1, "不存在"),
         (lambda r: r[1].update(path=["市政", "另名", r[1]["path"][2]]), 2, "两个名称"),
@@ -98,6 +115,102 @@ def test_foreign_titles_need_a_mapping(tmp_path):
     assert problems == []
     assert [x.unit for x in catalogue.leaves] == ["城市管理", "公安交管"]
     assert catalogue.version == "2"
+
+
+def edited(tmp_path, *changes):
+    """The path of our workbook after someone changed some cells: sheet, row, column, value."""
+    export_catalogue(small(), tmp_path / "c.xlsx")
+    book = load_workbook(tmp_path / "c.xlsx")
+    for sheet, row, column, value in changes:
+        book[sheet].cell(row, column).value = value
+    book.save(tmp_path / "e.xlsx")
+    return tmp_path / "e.xlsx"
+
+
+NEW_LEAF = [
+    ("派单目录", 4, column, value)
+    for column, value in enumerate(
+        ["01-02-001", "市政", "道路", "路坏了", "坑", None, "投诉", "交通", None, "7d"], start=1
+    )
+]
+NEW_NAME = [("派单目录", 2, 2, "市政设施"), ("派单目录", 3, 2, "市政设施")]
+
+
+def test_budgets_are_counted_from_the_rows(tmp_path):
+    new, problems = import_catalogue(edited(tmp_path, *NEW_LEAF), base=small(), version="2")
+    assert problems == []
+    assert [c.budget for c in new.classes] == [3]
+    assert list(check_counts(new)) == []
+
+
+def test_scope_and_boundary_come_from_the_sheet_of_classes(tmp_path):
+    changes = [("一级类", 2, 4, " 新范围 "), ("一级类", 2, 5, None)]
+    new, problems = import_catalogue(edited(tmp_path, *changes), base=small(), version="2")
+    assert problems == []
+    assert new.classes == (LevelOneClass("01", "市政", 2, "新范围", ""),)
+
+
+def test_a_class_renamed_in_both_sheets_is_renamed(tmp_path):
+    path = edited(tmp_path, *NEW_NAME, ("一级类", 2, 2, "市政设施"))
+    new, problems = import_catalogue(path, base=small(), version="2")
+    assert problems == []
+    assert [c.name for c in new.classes] == ["市政设施"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        (NEW_NAME, "一级类 第 2 行（名称）"),
+        ([("一级类", 2, 2, "市政设施")], "一级类 第 2 行（名称）"),
+        ([("一级类", 2, 1, 1)], "一级类 第 2 行（编码）"),
+        ([("一级类", 3, 1, "02"), ("一级类", 3, 2, "住房")], "一级类 第 3 行（编码）"),
+        ([("一级类", 3, 1, "01"), ("一级类", 3, 2, "市政")], "一级类 第 3 行（编码）"),
+        ([("退役编码", 2, 1, "旧-1")], "退役编码 第 2 行（编码）"),
+    ],
+)
+def test_sheets_that_do_not_agree_are_a_problem_with_its_cell(tmp_path, changes, where):
+    new, problems = import_catalogue(edited(tmp_path, *changes), base=small(), version="2")
+    assert new is None
+    assert [str(p).split("：")[0] for p in problems] == [where]
+
+
+def test_a_row_of_spaces_is_no_row(tmp_path):
+    changes = [("派单目录", 4, 1, " "), ("派单目录", 4, 4, "\u3000"), ("退役编码", 3, 1, " ")]
+    new, problems = import_catalogue(edited(tmp_path, *changes), base=small(), version="1")
+    assert problems == []
+    assert new == small()
+
+
+OFFICIAL = """编码,一级类,二级类,细项名称,定义,诉求类型,派单方向,办理时限
+01-01-001,市政,照明,路灯不亮,"灯
+坏了",投诉,城市管理,24h
+01-01-002,市政,照明,信号灯坏,灯坏了,投诉,公安交管,24h
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_csv_with_any_line_end(tmp_path, end):
+    (tmp_path / "o.csv").write_bytes(OFFICIAL.replace("\n", end).encode())
+    new, problems = import_catalogue(tmp_path / "o.csv", base=small(), version="2")
+    assert problems == []
+    assert [leaf.name for leaf in new.leaves] == ["路灯不亮", "信号灯坏"]
+    assert "".join(new.leaves[0].definition.split()) == "灯坏了"
+
+
+def test_csv_with_an_endless_cell_names_the_line(tmp_path):
+    text = OFFICIAL.replace("信号灯坏,", '"' + "坏" * 200_000 + ",")
+    (tmp_path / "o.csv").write_text(text)
+    with pytest.raises(DataError, match=r"CSV.*处理办法") as caught:
+        import_catalogue(tmp_path / "o.csv", base=small(), version="2")
+    assert caught.value.line == 4
+
+
+@pytest.mark.parametrize("line", ['{"is": "\\ud83d"}', "[" * 100_000])
+def test_broken_json_is_a_problem_of_its_line(tmp_path, line):
+    (tmp_path / "c.jsonl").write_text(line)
+    base = dataclasses.replace(small(), leaves=(), retired=())
+    _, problems = import_catalogue(tmp_path / "c.jsonl", base=base, version="2")
+    assert [(p.row, p.reason) for p in problems] == [(1, "不是有效的 JSON")]
 
 
 def test_incomplete_mapping_and_foreign_file_are_refused(tmp_path):

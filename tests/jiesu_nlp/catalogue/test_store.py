@@ -1,4 +1,6 @@
 import dataclasses
+import errno
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from jiesu_nlp.catalogue import (
     write_catalogue,
 )
 from jiesu_nlp.catalogue.snapshot import catalogue_from_json, catalogue_to_json, says_to_json
-from jiesu_nlp.errors import DataError
+from jiesu_nlp.errors import DataError, UsageError
 
 LEAF = Leaf(
     code="01-01-001",
@@ -45,6 +47,105 @@ def small() -> Catalogue:
 def test_round_trip_keeps_every_field(tmp_path):
     write_catalogue(small(), tmp_path)
     assert read_catalogue(tmp_path) == small()
+
+
+AWKWARD = (
+    '2027"a',
+    "a, b]",
+    "}",
+    "#1",
+    "- x",
+    "是: 否",
+    "市容 #1",
+    "no",
+    "~",
+    "*x",
+    "&x",
+    "反\\斜",
+    "两\n行",
+    "竖\x0b\x0c排",
+    "隐\x00\x7f\x9f形",
+    "行\x85\u2028\u2029尾",
+    "头\ufeff\ufffe\uffff尾",
+    "𠮷野家😀",
+)
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_any_text_survives_in_any_field(tmp_path, text):
+    leaf = Leaf(
+        code="01-01-001",
+        name=text,
+        definition=text,
+        types=(text, "投诉"),
+        unit=text,
+        limit=text,
+        neighbours=(Neighbour(text, "01-01-001"),),
+        co_units=(text, text),
+        basis=text,
+        route=text,
+        says=(text,),
+    )
+    name = text if "\\" not in text and text.isprintable() else "市政"
+    before = Catalogue(
+        version=text,
+        title=text,
+        classes=(LevelOneClass("01", name, 1, text, text),),
+        groups=(Group("01-01", text),),
+        leaves=(leaf,),
+        retired=(RetiredLeaf("01-01-900", text, ("01-01-001",), text, text),),
+    )
+    write_catalogue(before, tmp_path)
+    assert read_catalogue(tmp_path) == before
+
+
+def renamed(name):
+    return dataclasses.replace(small(), classes=(LevelOneClass("01", name, 2),))
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "name", ["市容/环卫", "../外面", "反\\斜", "两\n行", "零\x00", "", "长" * 61, " 市政"]
+)
+def test_a_class_name_that_is_no_file_name_is_refused_before_writing(tmp_path, name):
+    write_catalogue(small(), tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match=r"(?s)01.*处理办法"):
+        write_catalogue(renamed(name), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_renamed_class_leaves_no_old_file_and_foreign_files_stay(tmp_path):
+    write_catalogue(small(), tmp_path)
+    (tmp_path / "09-我的笔记.yaml").write_text("x")
+    write_catalogue(renamed("市政设施"), tmp_path)
+    assert set(contents(tmp_path)) == {
+        "01-市政设施.yaml",
+        "09-我的笔记.yaml",
+        "catalogue.yaml",
+        "retired.yaml",
+    }
+    assert read_catalogue(tmp_path) == renamed("市政设施")
+
+
+def test_a_full_disk_leaves_the_old_catalogue_whole(tmp_path, monkeypatch):
+    write_catalogue(small(), tmp_path)
+    before = contents(tmp_path)
+    write = Path.write_bytes
+
+    def full(path, data):
+        if path.name == "retired.yaml":
+            write(path, data[:3])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UsageError, match=r"No space left.*腾出"):
+        write_catalogue(renamed("市政设施"), tmp_path)
+    assert contents(tmp_path) == before
 
 
 def test_snapshot_keeps_every_field():
