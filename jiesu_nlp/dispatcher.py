@@ -49,7 +49,7 @@ from jiesu_nlp.suggestion import (
 )
 from jiesu_nlp.text.elements import find_elements
 from jiesu_nlp.text.normalise import NormalisedText, normalise
-from jiesu_nlp.text.redact import redact
+from jiesu_nlp.text.redact import find_personal_data, redact
 from jiesu_nlp.text.request_type import classify_request_type
 from jiesu_nlp.text.split import split_demands
 from jiesu_nlp.ticket import Ticket, check_text, ticket_of
@@ -262,7 +262,7 @@ class Dispatcher:
             check_text(ticket.text)
         norms = [normalise(ticket.text) for ticket in tickets]
         gates = gates_of([norm.text for norm in norms], self.knowledge.gates, self.gate_scorer)
-        masked = [redact(ticket.text) for ticket in tickets]
+        masked = [redact(n.original, find_personal_data(n.original, n)) for n in norms]
         spans = [split_demands(norm.text) for norm in norms]
         return [
             _Draft(ticket, norm, redacted, gate, tags, own, started)

@@ -25,7 +25,7 @@ _EPILOG = """\
 
   jiesu related 重标2026 --output 关联.html --week 2026-11-09 --caller 来电人编号 --time 受理时间
 
-输入是 jiesu relabel 的输出（Parquet）。来电人宜为假名编号；像电话或姓名的，报告里换成随机假名。
+输入是 jiesu relabel 的输出（Parquet）。来电人在报告里一律换成本次随机的假名。
 """
 _MOST_ROWS = 500_000
 _SHOWN = 50
@@ -47,7 +47,7 @@ def related(
         str | None, typer.Option(help="看哪一周（其中任一天）；省略时为最后一个整周。")
     ] = None,
     time: Annotated[str | None, typer.Option(help="受理时间所在的列；省略时自动识别。")] = None,
-    caller: Annotated[str | None, typer.Option(help="来电人假名编号所在的列。")] = None,
+    caller: Annotated[str | None, typer.Option(help="来电人（编号、电话或姓名）所在的列。")] = None,
     similar: Annotated[float, typer.Option(min=0.3, max=1.0, help="近似重复的最低相似度。")] = 0.6,
     same: Annotated[
         float, typer.Option(min=0.2, max=1.0, help="同一地点算作同一件事的最低事由相似度。")
@@ -151,16 +151,12 @@ def _rows(source: Path, time: str | None, caller: str | None) -> dict[str, list[
 
 
 def _callers(callers: list[str | None]) -> list[str | None]:
-    """Return callers as they may be shown: what could be a number or a name gets a pseudonym."""
+    """Return callers as they may be shown: a name by itself looks like any word, so none is."""
     from jiesu_nlp.batch.related import pseudonyms
-    from jiesu_nlp.text.redact import find_personal_data
 
     if any(c and "*" in c for c in callers):
         raise UsageError("来电人一列已经脱敏，分不清是不是同一人；请用假名编号，或未脱敏的列")
-    if any(c and find_personal_data(c) for c in callers):
-        note("来电人一列像是个人信息：报告里用本次随机的假名代替")
-        return pseudonyms(callers)
-    return callers
+    return pseudonyms([(c or "").strip() or None for c in callers])
 
 
 def _page(rows: dict[str, list[Any]], found: _Found, *, timed: bool, called: bool) -> bytes:
@@ -210,7 +206,7 @@ def _page(rows: dict[str, list[Any]], found: _Found, *, timed: bool, called: boo
         ),
         "<h2>反复来电</h2>",
         table(
-            ("来电人（假名编号）", "全部来电", "类目", "其中此类"),
+            ("来电人（本次假名）", "全部来电", "类目", "其中此类"),
             [
                 (who, total, f"{code} {path[code]}", n)
                 for who, total, code, n in found.callers[:_SHOWN]

@@ -1,7 +1,8 @@
 """Redact: find personal data and mask it, length for length.
 
 All spans are half-open and counted in characters of the text that is searched, which is meant to be
-the *original*: full-width digits, separators and Chinese numerals are understood as they come.
+the *original*: full-width digits, separators and Chinese numerals are understood as they come, and
+what fillers of speech, traditional or invisible characters disguise is found in the normal form.
 Masking never changes the length, so a span of the original is a span of the redacted text.
 
 What is masked: phone numbers (not service numbers such as 12345, 110 or 400…), identity cards and
@@ -32,6 +33,7 @@ from jiesu_nlp.text.lexicon import (
     SURNAMES,
 )
 from jiesu_nlp.text.matcher import HeadedPattern
+from jiesu_nlp.text.normalise import NormalisedText, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +66,37 @@ _CHINESE_RUN: Final = re.compile(
     "[零〇○一幺二两三四五六七八九壹贰叁肆伍陆柒捌玖](?:[-, 、，]?[0-9零〇○一幺二两三四五六七八九壹贰叁肆伍陆柒捌玖]){6}"
 )
 
-_S: Final = "[-—–‐·. ]"  # one separator inside a number
+_S: Final = "[-—–‐·.。 ]"  # one separator inside a number
 # A star is a digit that somebody masked: the rest of such a number is not a number of its own.
 _BEGIN: Final = r"(?<![0-9*])"
 _END: Final = r"(?![0-9*])"
-_NOT_MONEY: Final = r"(?! ?(?:元|块|万|亿|平|㎡|度|吨))"
+# Only where the digits alone do not tell a number from an amount; 平时, 度假, 万一, 元旦 are no units.
+_NOT_AMOUNT: Final = (
+    r"(?! ?(?:元(?![旦月宵])|块|万(?![一分望])|亿|平(?:方|米|(?![\u4e00-\u9fff]))|㎡"
+    r"|度(?:电|(?![\u4e00-\u9fff]))|吨))"
+)
 
 _MOBILE: Final = re.compile(
-    rf"{_BEGIN}(?:(?:\+|00)?86{_S}?)?(?:"
+    rf"{_BEGIN}(?:(?:\+|00)?86{_S}?|0)?(?:"
     rf"1[3-9][0-9]{_S}{{0,2}}[0-9]{{4}}{_S}{{0,2}}[0-9]{{4}}"
     rf"|1[3-9][0-9]{_S}[0-9]{{3}}{_S}[0-9]{{5}}"
     rf"|1[3-9][0-9]{{2}}{_S}[0-9]{{3}}{_S}[0-9]{{4}}"
     rf"|1[3-9][0-9]{{2}}{_S}[0-9]{{4}}{_S}[0-9]{{3}}"
-    rf"|1[ ,、][3-9](?:[ ,、][0-9]){{9}}){_END}{_NOT_MONEY}"
+    rf"|1[ ,、][3-9](?:[ ,、][0-9]){{9}}){_END}"
 )
 _LANDLINE: Final = re.compile(
     rf"(?<![0-9*.])(?:\(0(?:10|2[0-9]|[3-9][0-9]{{2}})\)|0(?:10|2[0-9]|[3-9][0-9]{{2}})){_S}{{0,2}}"
-    rf"[2-8][0-9]{{2,3}}{_S}?[0-9]{{4}}(?:(?:转|-)[0-9]{{1,5}})?{_END}{_NOT_MONEY}"
+    rf"[2-8][0-9]{{2,3}}{_S}?[0-9]{{4}}(?:(?:转|-)[0-9]{{1,5}})?{_END}"
 )
 # Without an area code only where a word for telephone stands right before.
 _LOCAL_LANDLINE: Final = re.compile(
     r"(?:电话|座机|固话|来电|致电|拨打|联系方式|号码|电话号)(?:号码?)?[是为: 了]{0,2}"
-    rf"([2-8][0-9]{{2,3}}{_S}?[0-9]{{4}}){_END}{_NOT_MONEY}"
+    rf"([2-8][0-9]{{2,3}}{_S}?[0-9]{{4}}){_END}{_NOT_AMOUNT}"
 )
 # Any long digits said to be a telephone: dictated in odd groups, a digit short, and so on.
 _TOLD_PHONE: Final = re.compile(
     r"(?:手机|电话|联系方式|联系我|来电|致电|回电)(?:号码?)?[^0-9,。;\n]{0,4}?"
-    rf"(1[3-9](?:[-, 、]?[0-9]){{8,10}}){_END}{_NOT_MONEY}"
+    rf"(1[3-9](?:[-, 、]?[0-9]){{8,10}}){_END}{_NOT_AMOUNT}"
 )
 _IDENTITY_CARD: Final = re.compile(
     r"(?<![0-9*A-Za-z])([1-9][0-9]{5}) ?((?:18|19|20)[0-9]{6}) ?([0-9]{3}[0-9Xx])(?![0-9A-Za-z*])"
@@ -108,11 +114,12 @@ _BANK_CARD: Final = re.compile(
 )
 _TOLD_BANK_CARD: Final = re.compile(
     r"(?:卡号|银行卡|储蓄卡|借记卡|信用卡|工资卡|账号|帐号|账户|帐户)(?:号码?|是|为|[: ()（）])*"
-    rf"([0-9](?:{_S}?[0-9]){{11,18}}){_END}{_NOT_MONEY}"
+    rf"([0-9](?:{_S}?[0-9]){{11,18}}){_END}{_NOT_AMOUNT}"
 )
-# A number right after one of these is nobody's telephone or card.
+# A number right after one of these is nobody's telephone or card. A bare 快递 or 发票 does not say
+# that its own number follows: the courier's telephone may.
 _ORDER: Final = re.compile(
-    r"(?:订单|单号|工单|编号|流水号?|案号|文号|运单|快递|受理号|货号|条码|合同号?|发票号?码?|型号|统一社会信用代码)"
+    r"(?:订单|单号|工单|编号|流水号|案号|文号|运单|快递号|受理号|货号|条码|合同号|发票号|型号|统一社会信用代码)"
     r"(?:号码?|是|为|[: ()（）])*$"
 )
 _EMAIL: Final = re.compile(
@@ -121,7 +128,7 @@ _EMAIL: Final = re.compile(
 _ACCOUNT: Final = re.compile(
     r"(?:微信|薇信|威信|wechat|weixin|wx|vx|扣扣|qq)(?:群|号码?|账号|帐号|id)*[是为:同 ]{0,3}"
     r"([A-Za-z][-_A-Za-z0-9]{5,19}|[0-9]{5,12})(?![-_A-Za-z0-9*])"
-    rf"{_NOT_MONEY}(?![个人年月日])",
+    rf"{_NOT_AMOUNT}(?![个人年月日])",
     re.IGNORECASE,
 )
 
@@ -392,7 +399,7 @@ def _names(text: str) -> Iterator[PersonalData]:
 # --- the whole ----------------------------------------------------------------------------------
 
 # Cheap tests that spare most tickets the patterns above.
-_LONG_NUMBER: Final = re.compile(r"[0-9０-９](?:[-—－–‐·.． 　()（）,，、]{0,2}[0-9０-９]){4}")
+_LONG_NUMBER: Final = re.compile(r"[0-9０-９](?:[-—－–‐·.．。 　()（）,，、]{0,2}[0-9０-９]){4}")
 _ACCOUNT_CUE: Final = re.compile("[微薇威扣wWvVqQｗｖｑＷＶＱ][信扣xXqQeEｘｑＸＱ]")
 _PLATE_CUE: Final = HeadedPattern(
     f"{_PROVINCES}军空海北沈兰济南广成牌车A-Z使0-9",
@@ -418,13 +425,15 @@ def _merge(found: Iterable[PersonalData]) -> tuple[PersonalData, ...]:
     return tuple(merged)
 
 
-def find_personal_data(text: str) -> tuple[PersonalData, ...]:
+def find_personal_data(text: str, norm: NormalisedText | None = None) -> tuple[PersonalData, ...]:
     """Find personal data; never fails, whatever the string holds.
 
     Parameters
     ----------
     text
         The original text.
+    norm
+        Its normal form, where it is at hand.
 
     Returns
     -------
@@ -436,6 +445,18 @@ def find_personal_data(text: str) -> tuple[PersonalData, ...]:
         plain = plain.replace(wide, narrow)
     if _WIDE_SIGNS.search(plain) is not None:
         plain = plain.translate(_WIDE)
+    found = _search(plain)
+    if norm is None:
+        norm = normalise(text)
+    # Each shows what the other hides: 138嗯1234嗯5678 is a number in the normal form only, an address
+    # within a web address in the original only. For most tickets both are the same.
+    if norm.text != plain:
+        found += [PersonalData(p.kind, norm.original_span(*p.span)) for p in _search(norm.text)]
+    return _merge(found) if found else ()
+
+
+def _search(plain: str) -> list[PersonalData]:
+    """Find personal data in a text with ASCII marks and digits; unordered, perhaps overlapping."""
     found: list[PersonalData] = []
     if _LONG_NUMBER.search(plain) is not None:
         found += _numbers(plain)
@@ -452,7 +473,7 @@ def find_personal_data(text: str) -> tuple[PersonalData, ...]:
     found += _titled_names(plain)
     if found:
         found += list(_repeated_names(plain, found))
-    return _merge(found) if found else ()
+    return found
 
 
 def redact(text: str, found: Iterable[PersonalData] | None = None) -> str:

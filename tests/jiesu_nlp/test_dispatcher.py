@@ -56,6 +56,12 @@ def test_any_text_is_answered_or_refused_and_spans_point_into_it(dispatcher, tex
         assert 0 <= start <= end <= len(text)
 
 
+def test_personal_data_in_disguise_are_masked_in_the_original(dispatcher):
+    text = "我叫呃张伟强，门口路灯不亮，電話138嗯1234呃5678"
+    masked = "我叫呃张**，门口路灯不亮，電話*************"
+    assert dispatcher.suggest(text).redacted_text == masked
+
+
 def test_many_answers_like_one(dispatcher):
     many = [s.to_dict() for s in dispatcher.suggest_many(TEXTS, batch_size=2)]
     for text, got in zip(TEXTS, many, strict=True):
@@ -121,6 +127,29 @@ def test_gibberish_gets_low_confidence(dispatcher):
     for text in ("zxcv bnm qwe", "呃呃呃呃呃", "9988776655", "今晚的月亮又圆又亮"):
         answer = dispatcher.suggest(text)
         assert answer.demands[0].decision == "review", text
+
+
+@pytest.mark.parametrize(
+    ("address", "town"),
+    [
+        ("石景山區魯谷街道", "鲁谷街道"),
+        ("朝陽區望京西園四區", "望京街道"),
+        ("朝阳区\u200b望京\ud83d街道", "望京街道"),
+    ],
+)
+def test_an_address_is_read_however_it_is_spelled(dispatcher, address, town):
+    text = "①楼下摆摊占道"
+    answer = dispatcher.suggest(text, address=address).to_dict()
+    assert answer["demands"][0]["place"]["town"] == town
+    for start, end in spans_of(answer):
+        assert 0 <= start <= end <= len(text)
+
+
+def test_a_lone_surrogate_can_be_written(dispatcher):
+    text = "路灯\ud83d不亮"
+    answer = dispatcher.suggest(text, id="\udc00", address="在王京地铁站附近\ud83d").to_dict()
+    assert json.dumps(answer, ensure_ascii=False).encode()
+    assert len(answer["redacted_text"]) == len(text)
 
 
 def test_ticket_fields_reach_the_answer(dispatcher):
