@@ -27,7 +27,7 @@ from jiesu_nlp.dispatcher import (
 from jiesu_nlp.locate.locator import LocatedText
 from jiesu_nlp.route.dates import in_force
 from jiesu_nlp.route.rules import Attempt, Case, Rule
-from jiesu_nlp.suggestion import Demand, Span, Suggestion
+from jiesu_nlp.suggestion import Demand, Place, Span, Suggestion
 from jiesu_nlp.text.normalise import normalise
 from jiesu_nlp.text.redact import find_personal_data, redact
 from jiesu_nlp.ticket import Ticket
@@ -278,7 +278,7 @@ class _Explainer:
             demand.span,
             (
                 self._classify(segment, demand, case.text, shift),
-                self._locate(demand, segment, alone=alone),
+                self._locate(demand, segment, seen.place, alone=alone),
                 self._look(seen, shift),
                 self._rules(case),
                 self._unit(case, demand),
@@ -320,7 +320,7 @@ class _Explainer:
         }
         return Stage("classify", "判定类目", facts)
 
-    def _locate(self, demand: Demand, segment: _Segment, *, alone: bool) -> Stage:
+    def _locate(self, demand: Demand, segment: _Segment, found: Place, *, alone: bool) -> Stage:
         gazetteer = self.located.gazetteer
         start, end = segment.span
         sites = []
@@ -341,9 +341,10 @@ class _Explainer:
                 }
             )
         place = demand.place
+        without_address = replace(self.located, address=())
         facts = {
             "sites": sites,
-            "address_used": bool(self.located.address) and not place.evidence,
+            "address_used": found != without_address.place(None if alone else segment.span),
             "result": "".join(filter(None, (place.district, place.town, place.community))) or None,
             "status": place.status,
             "kind": PlaceKind(place.kind).label,

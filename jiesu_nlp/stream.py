@@ -6,6 +6,7 @@ An output file is written beside its place and renamed when complete: it is whol
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import os
 import sys
@@ -73,12 +74,14 @@ def open_lines(source: str) -> Iterator[Iterator[Line]]:
     path = Path(source)
     try:
         stream = path.open("rb")
-    except FileNotFoundError:
-        raise UsageError(f"文件不存在：{path}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"文件不存在：{path}；请检查路径") from None
     except IsADirectoryError:
         raise UsageError(f"这是文件夹，不是文件：{path}") from None
     except PermissionError:
         raise UsageError(f"没有读取权限：{path}") from None
+    except OSError as fault:
+        raise UsageError(f"打不开 {path}：{fault.strerror or fault}；请检查路径") from None
     with stream:
         yield _lines(stream)
 
@@ -88,7 +91,8 @@ def _lines(stream: IO[bytes]) -> Iterator[Line]:
     if first.startswith(_UTF16):
         # Half a line break of UTF-16 is no line: read on to the end.
         text = (first + stream.read()).decode("utf-16", errors="replace")
-        for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        # As in the other encodings only \n ends a line: JSON may hold a bare U+2028 or U+0085.
+        for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
             yield Line(number, line)
         return
     if first.startswith(codecs.BOM_UTF8):

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from jiesu_nlp.errors import UsageError
 
 TEXT_LIMIT = 100_000
+_FIELDS: Final = ("text", "id", "channel", "created_at", "requester", "address")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+# 2026-11-05, 2026/11/5, 2026.11.5, 2026年11月5日, 20261105; a time of day may follow. So many digits
+# as those of seconds since 1970 are no date.
+_DAY: Final = re.compile(
+    r"\s*((?:19|20)[0-9]{2})"
+    r"(?:([-/.])([0-9]{1,2})\2([0-9]{1,2})"
+    r"|年([0-9]{1,2})月([0-9]{1,2})"
+    r"|([0-9]{2})([0-9]{2})(?:[0-9]{4}|[0-9]{6})?)(?![0-9])"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A citizen's words with what the order system knows beside them.
 
-    ``created_at`` is ISO 8601; its month lets seasonal rules apply. ``requester`` is any stable
-    pseudonym of the caller; ``address`` an address recorded apart from the text.
+    ``created_at`` is a stamp that :func:`day_of` reads (ISO 8601 and the like); its month lets
+    seasonal rules apply. ``requester`` is any stable pseudonym of the caller; ``address`` an
+    address recorded apart from the text.
+
+    Lone surrogates, which no file can hold, become U+FFFD here, one for one: nothing behind a
+    ticket meets one, and spans stay.
     """
 
     text: str
@@ -26,12 +42,43 @@ class Ticket:
     requester: str | None = None
     address: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in _FIELDS:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                try:
+                    value.encode()
+                except UnicodeEncodeError:
+                    object.__setattr__(self, name, _SURROGATE.sub("\ufffd", value))
+
     @property
     def month(self) -> int | None:
         """Month of ``created_at``, 1 to 12; ``None`` if unknown."""
-        stamp = self.created_at or ""
-        digits = stamp[5:7] if len(stamp) >= 7 and stamp[4] in "-/" else stamp[4:6]
-        return int(digits) if digits.isdigit() and 1 <= int(digits) <= 12 else None
+        day = None if self.created_at is None else day_of(self.created_at)
+        return None if day is None else day.month
+
+
+def day_of(stamp: str) -> dt.date | None:
+    """Return the day of a time stamp as hotlines export it, ``None`` if it is none.
+
+    A stamp that cannot be understood is never an error: it would cost the ticket its answer for
+    the sake of a few seasonal rules.
+
+    Examples
+    --------
+    >>> day_of("2026/1/5 9:30").isoformat(), day_of("2026年11月5日").isoformat()
+    ('2026-01-05', '2026-11-05')
+    >>> day_of("1763049600") is None
+    True
+    """
+    match = _DAY.match(stamp)
+    if match is None:
+        return None
+    year, month, day = (int(g) for g in match.group(1, 3, 4, 5, 6, 7, 8) if g is not None)
+    try:
+        return dt.date(year, month, day)
+    except ValueError:
+        return None
 
 
 def ticket_of(row: Mapping[str, Any]) -> Ticket:
@@ -40,10 +87,11 @@ def ticket_of(row: Mapping[str, Any]) -> Ticket:
     Raises
     ------
     UsageError
-        If ``text`` is missing or a field is not a string (or number, for ``id``).
+        If ``text`` is missing or no string, or another field is neither a string nor a number
+        (order systems export numbers, telephones and dates as such).
     """
     values: dict[str, str | None] = {}
-    for name in ("text", "id", "channel", "created_at", "requester", "address"):
+    for name in _FIELDS:
         value = row.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and name != "text":
             value = str(value)

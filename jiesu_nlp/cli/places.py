@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from jiesu_nlp.cli.console import err, out, say, say_table
+from jiesu_nlp.cli.console import check_folder_of, err, out, say, say_table
 from jiesu_nlp.cli.render import PLACE_STATUSES
 from jiesu_nlp.home import taxonomy_dir
 from jiesu_nlp.locate.audit import collisions, entry_counts, repeated_names
@@ -98,6 +98,7 @@ def import_file(
     directory: _Directory = None,
 ) -> None:
     """Import an address library as one more table."""
+    check_folder_of(report)
     target = _directory(directory)
     with err.status("读取…") as status:
         result = import_addresses(

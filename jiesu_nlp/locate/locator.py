@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jiesu_nlp.locate.gazetteer import Gazetteer
 from jiesu_nlp.locate.homophones import HomophoneIndex
-from jiesu_nlp.locate.kinds import place_kind
+from jiesu_nlp.locate.kinds import entry_kind, place_kind
 from jiesu_nlp.locate.mentions import Mention, MentionFinder
 from jiesu_nlp.locate.resolver import Resolver, Site
 from jiesu_nlp.suggestion import Place, Span
+from jiesu_nlp.text.normalise import normalise
 from jiesu_nlp.vocabulary import PlaceKind, PlaceStatus
 
 # What only the address field says is the caller's own entry, often right, sometimes the home.
@@ -58,8 +60,7 @@ class LocatedText:
             narrowed, narrower = self.resolver.place(chosen, [*sites, *self.address])
             if narrowed.district is not None:
                 place, rows = replace(narrowed, evidence=place.evidence), narrower
-        kinds = self.gazetteer.kinds
-        entry = kinds[max(rows, key=lambda r: (self.gazetteer.weights[r], -r))]
+        entry = self._entry(rows)
         return _of_kind(place, place_kind(self.text, whole, entry, place.evidence))
 
     def _from_address(self, span: Span) -> Place:
@@ -67,14 +68,20 @@ class LocatedText:
         if chosen is None:
             return Place()
         place, rows = self.resolver.place(chosen, self.address)
-        entry = self.gazetteer.kinds[rows[0]]
-        kind = place_kind(self.text, span, entry, ())
+        kind = place_kind(self.text, span, None, ())
+        if kind is PlaceKind.UNKNOWN:
+            # Only then: the citizen's own words say more of the matter than a field beside them.
+            kind = entry_kind(self._entry(rows))
         return replace(
             place,
             kind=kind.value,
             evidence=(),
             confidence=round(place.confidence * _ADDRESS_TRUST, 3),
         )
+
+    def _entry(self, rows: Sequence[int]) -> int:
+        """Return the kind of the best known of some entries: the one a place is named after."""
+        return self.gazetteer.kinds[max(rows, key=lambda r: (self.gazetteer.weights[r], -r))]
 
 
 def _of_kind(place: Place, kind: PlaceKind) -> Place:
@@ -109,13 +116,16 @@ class Locator:
         self._homophones = HomophoneIndex(gazetteer)
 
     def locate(self, text: str, address: str | None = None) -> LocatedText:
-        """Find all places of a normalised text and of the address field, if there is one."""
+        """Find all places of a normalised text and of the address field, if there is one.
+
+        The field may come as it was recorded: no span of it is ever given out.
+        """
         return LocatedText(
             text=text,
             sites=tuple(self._sites(text)),
             resolver=self._resolver,
             gazetteer=self.gazetteer,
-            address=tuple(self._sites(address)) if address else (),
+            address=tuple(self._sites(normalise(address).text)) if address else (),
         )
 
     def mentions(self, text: str) -> tuple[Mention, ...]:

@@ -98,3 +98,18 @@ def test_a_whole_ticket_with_address_and_month(dispatcher):
     assert facts["attributes"]["month"] == 12
     assert facts["locate"]["address_used"]
     assert facts["locate"]["result"].startswith("海淀区")
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "used"),
+    [
+        ("朝阳区的路灯不亮", "朝阳区望京街道", True),
+        ("朝阳区的路灯不亮", "海淀区", False),
+        ("望京街道的路灯不亮", "望京街道", False),
+        ("路灯不亮", None, False),
+    ],
+)
+def test_the_address_is_named_where_it_changed_the_place(dispatcher, text, address, used):
+    ticket = Ticket(text, address=address)
+    facts = facts_of(explain(dispatcher, ticket).to_dict()["demands"][0]["stages"])
+    assert facts["locate"]["address_used"] is used

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from jiesu_nlp.errors import UsageError
-from jiesu_nlp.stream import answer_stream, open_lines, parse_line
+from jiesu_nlp.stream import Line, answer_stream, open_lines, parse_line
 
 
 def answer(dispatcher, source, target):
@@ -49,6 +49,38 @@ def test_usual_encodings_are_read(tmp_path, encoding):
         assert [parse_line(line).text for line in lines] == ["路灯不亮", "井盖丢了"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_only_a_line_feed_ends_a_ticket(tmp_path, encoding):
+    source = tmp_path / "in.jsonl"
+    odd = "停水\u2028两天\x85了"
+    rows = (json.dumps({"text": t}, ensure_ascii=False) for t in (odd, "路灯不亮"))
+    source.write_bytes("\r\n".join(rows).encode(encoding))
+    with open_lines(str(source)) as lines:
+        read = [(line.number, parse_line(line).text) for line in lines]
+    assert read == [(1, odd), (2, "路灯不亮")]
+
+
+def test_odd_fields_of_one_ticket_stop_no_other(dispatcher, tmp_path):
+    rows = [
+        {"id": "1\udc00", "text": "路灯不亮\ud83d"},
+        {"id": "2", "text": "路灯不亮", "address": "在王京地铁站附近\ud83d"},
+        {"id": "3", "text": "路灯不亮", "created_at": "2026-①1-02"},
+        {"id": "4", "text": "垃圾没人清"},
+    ]
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    report, _, answers = answer(dispatcher, source, tmp_path / "out.jsonl")
+    assert (report.answered, report.failed) == (4, 0)
+    assert [a["id"] for a in answers] == ["1\ufffd", "2", "3", "4"]
+    assert answers[0]["redacted_text"] == "路灯不亮\ufffd"
+
+
+def test_a_surrogate_does_not_stop_standard_output(dispatcher, capsys):
+    lines = [Line(1, '{"text": "路灯不亮\\ud83d"}')]
+    answer_stream(dispatcher, lines, None, on_error=lambda line, why: None)
+    assert capsys.readouterr().out.encode()
+
+
 def test_undecodable_line_is_an_error_of_that_line(dispatcher, tmp_path):
     source = tmp_path / "in.txt"
     source.write_bytes("路灯不亮\n".encode() + b"\xff\xff\xff\n" + "井盖丢了\n".encode())
@@ -76,3 +108,8 @@ def test_failure_leaves_no_output(dispatcher, tmp_path):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"没有\.jsonl"), open_lines(str(tmp_path / "没有.jsonl")):
         pass
+    source = tmp_path / "file"
+    source.write_text("路灯不亮\n")
+    for path, why in ((source / "x", "不存在"), (tmp_path / ("长" * 300), "打不开")):
+        with pytest.raises(UsageError, match=why), open_lines(str(path)):
+            pass

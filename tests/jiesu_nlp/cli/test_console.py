@@ -30,6 +30,8 @@ def command(monkeypatch, *words):
         (("relabel", "a", "--workers", "many"), "--workers 应为整数"),
         (("relabel", "--output"), "选项 --output 后面应有值"),
         (("demo", "x"), "多出参数 x"),
+        (("catalogue", "diff", __file__, "taxonomy/catalogue"), f"没有文件夹 {__file__}；"),
+        (("catalogue", "show", "--dir", f"{__file__}/x"), f"没有文件夹 {__file__}/x；"),
     ],
 )
 def test_wrong_use_is_told_in_chinese_on_one_line(monkeypatch, capsys, words, told):

@@ -6,6 +6,7 @@ import re
 from typer.testing import CliRunner
 
 from jiesu_nlp.cli.main import app
+from jiesu_nlp.errors import UsageError
 
 RUNNER = CliRunner()
 
@@ -40,3 +41,6 @@ def test_import_and_check(tmp_path):
     assert bad.exit_code == 1
     assert "第 2 行" in bad.output
     assert "未写入" in bad.output
+    report = str(tmp_path / "没有" / "问题.csv")
+    words = ["places", "import", str(file), "--dir", str(tmp_path), "--report", report]
+    assert isinstance(RUNNER.invoke(app, words).exception, UsageError)

@@ -54,6 +54,7 @@ def test_a_bad_line_shows_in_message_and_exit_code(bundle):
     [
         (("suggest", ""), "为空"),
         (("suggest", "--input", "没有这个文件.jsonl"), "不存在"),
+        (("suggest", "--input", f"{__file__}/x.jsonl"), "不存在"),
         (("suggest", "x", "--input", "-"), "不能"),
         (("suggest", "x", "--output", "y.jsonl"), "--output"),
     ],

@@ -77,6 +77,17 @@ def test_address_field(locator):
     assert other.place().town == "方庄街道"
 
 
+def test_the_address_says_the_kind_where_the_text_does_not(locator):
+    assert locator.locate("太吵了睡不着", "望京西园四区").place().kind == PlaceKind.COMPOUND
+    assert locator.locate("太吵了睡不着", "北京协和医院").place().kind == PlaceKind.HOSPITAL
+    assert locator.locate("河道里都是垃圾", "望京西园四区").place().kind == PlaceKind.RIVER
+
+
+def test_the_address_is_normalised(locator):
+    assert locator.locate("路灯不亮", "石景山區魯谷街道").place().town == "鲁谷街道"
+    assert locator.locate("路灯不亮", "在王京地铁站附近\ud83d").place().district == "朝阳区"
+
+
 def test_homophones_only_if_nothing_was_found(locator):
     guessed = locator.locate("王京地铁站旁边有人摆摊").place()
     sure = locator.locate("望京地铁站旁边有人摆摊").place()
