@@ -53,7 +53,7 @@ def _knowledge(folder: Path | None) -> Knowledge:
     return read_knowledge(folder or taxonomy_dir())
 
 
-@app.command("check", help="检查规则：遮蔽、永不生效、互相矛盾、引用不存在、日期。")
+@app.command("check", help="检查规则：遮蔽、永不生效、互相矛盾、引用不存在（含分流的类目）、日期。")
 def check(
     folder: Folder = None,
     everything: Annotated[bool, typer.Option("--all", help="列出全部发现，包括说明。")] = False,
@@ -61,7 +61,7 @@ def check(
 ) -> None:
     """Judge the rules; exit code 1 if there are errors."""
     known = _knowledge(folder)
-    found = check_rules(known.rules, known.catalogue, known.units, known.places)
+    found = check_rules(known.rules, known.catalogue, known.units, known.places, known.gates)
     shown = found if everything else [f for f in found if f.severity != "note"][:_MOST_SHOWN]
     for finding in shown:
         label, style = _SEVERITY[finding.severity]

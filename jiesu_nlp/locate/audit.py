@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 
 from jiesu_nlp.locate.gazetteer import ENTRY_KINDS, Gazetteer
-from jiesu_nlp.locate.place_tables import PlaceTables
+from jiesu_nlp.locate.place_tables import IMPORTED, PlaceTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +20,21 @@ class Collision:
 
 
 def repeated_names(tables: PlaceTables) -> list[str]:
-    """Return a Chinese line for every name that one table lists twice in one district."""
-    seen: dict[tuple[str, str, str], int] = {}
+    """Return a Chinese line for every name that one table lists twice in one district.
+
+    An imported library may hold namesakes in several towns of a district: there, twice in one town.
+    """
+    seen: dict[tuple[str, str, str, str], int] = {}
     lines: list[str] = []
     for row in tables.named:
-        for district in row.districts:
-            key = (row.table, row.name, district)
-            if key in seen and seen[key] != row.line:
+        towns = row.towns if row.table == IMPORTED else ()
+        for district, town in product(row.districts, towns or ("",)):
+            first = seen.setdefault((row.table, row.name, district, town), row.line)
+            if first != row.line:
                 lines.append(
-                    f"{row.table}.tsv 第 {row.line} 行“{row.name}”与第 {seen[key]} 行重复（{district}）"
+                    f"{row.table}.tsv 第 {row.line} 行“{row.name}”与第 {first} 行重复（{district}{town}）"
                 )
                 break
-            seen[key] = row.line
     return lines
 
 

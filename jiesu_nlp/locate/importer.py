@@ -18,11 +18,11 @@ import yaml
 
 from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.locate.gazetteer import KIND_ROW
-from jiesu_nlp.locate.place_tables import KIND_SYNONYMS, PlaceTables
+from jiesu_nlp.locate.place_tables import IMPORTED, KIND_SYNONYMS, PlaceTables
 from jiesu_nlp.locate.xlsx import xlsx_rows
 from jiesu_nlp.vocabulary import PlaceKind
 
-IMPORTED_FILE: Final = "imported.tsv"
+IMPORTED_FILE: Final = f"{IMPORTED}.tsv"
 FIELDS: Final = ("name", "district", "town", "community", "kind", "lon", "lat")
 _REQUIRED: Final = ("name", "district")
 _OUT_COLUMNS: Final = ("name", "kind", "district", "town", "community", "lon", "lat")
@@ -61,7 +61,7 @@ _TOWN_BITS: Final = 1 << 16
 
 @dataclass
 class ImportReport:
-    """What an import found; row numbers are those of the file, the heading being row 1."""
+    """What an import found; row numbers are those of the file, which starts with row 1."""
 
     rows: int = 0
     accepted: int = 0
@@ -160,14 +160,16 @@ def read_mapping(path: Path) -> dict[str, str]:
     return data
 
 
-def _columns(path: Path, head: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int]:
+def _columns(
+    path: Path, line: int, head: Sequence[str], mapping: Mapping[str, str]
+) -> dict[str, int]:
     heads = {h.strip().lstrip("\ufeff"): i for i, h in enumerate(head)}
     columns: dict[str, int] = {}
     for name in FIELDS:
         if name in mapping:
             if mapping[name] not in heads:
                 raise DataError(
-                    f"没有名为“{mapping[name]}”的列", path=path, line=1, field=name,
+                    f"没有名为“{mapping[name]}”的列", path=path, line=line, field=name,
                     remedy=f"文件的列：{'、'.join(heads)}",
                 )  # fmt: skip
             columns[name] = heads[mapping[name]]
@@ -179,7 +181,7 @@ def _columns(path: Path, head: Sequence[str], mapping: Mapping[str, str]) -> dic
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
         raise DataError(
-            f"缺少列：{'、'.join(missing)}", path=path, line=1,
+            f"缺少列：{'、'.join(missing)}", path=path, line=line,
             remedy=f"文件的列：{'、'.join(heads)}；用 --mapping 说明哪一列是什么",
         )  # fmt: skip
     return columns
@@ -242,11 +244,11 @@ def import_addresses(
         If the file cannot be read or has no usable columns.
     """
     result = ImportReport()
-    rows = iter(_rows(path))
-    head = next(rows, None)
+    rows = ((line, cells) for line, cells in enumerate(_rows(path), start=1) if any(cells))
+    line, head = next(rows, (0, None))
     if head is None:
         raise DataError("文件是空的", path=path, remedy="第一行应为列名")
-    columns = _columns(path, head, mapping or {})
+    columns = _columns(path, line, head, mapping or {})
     areas = _Areas(tables)
     target = directory / IMPORTED_FILE
     handle, name = tempfile.mkstemp(prefix=".imported-", suffix=".tmp", dir=directory)
@@ -270,7 +272,7 @@ def import_addresses(
 
 
 def _copy(
-    rows: Iterator[Sequence[str]],
+    rows: Iterator[tuple[int, Sequence[str]]],
     columns: Mapping[str, int],
     areas: _Areas,
     out: TextIO,
@@ -291,10 +293,10 @@ def _copy(
     # Where a name of a district stood first, with its town: row × 65,536 + town. Hashes instead of
     # names keep a million rows within memory; 64 bits make a false alarm one in ten million.
     seen: dict[int, int] = {}
+    # Where its namesakes in other towns stood first.
+    namesakes: dict[int, int] = {}
     index = [columns.get(f, -1) for f in FIELDS]
-    for number, cells in enumerate(rows, start=2):
-        if not any(cells):
-            continue
+    for number, cells in rows:
         result.rows += 1
         if progress is not None and result.rows % 20_000 == 0:
             progress(result.rows)
@@ -324,23 +326,19 @@ def _copy(
             result.errors += 1
             note("错误", number, name, fault)
             continue
-        key = hash((name, full_district))
         town_row = areas.rows.get((full_district, full_town), 0)
-        first = seen.get(key)
-        if first is None:
-            seen[key] = number * _TOWN_BITS + town_row
-        elif first % _TOWN_BITS == town_row:
+        known = seen.setdefault(hash((name, full_district)), number * _TOWN_BITS + town_row)
+        first, first_town = divmod(known, _TOWN_BITS)
+        same = first
+        if first_town != town_row:
+            same = namesakes.setdefault(hash((name, full_district, town_row)), number)
+        if same != number:
             result.duplicates += 1
-            note("重复", number, name, f"与第 {first // _TOWN_BITS} 行相同，略去")
+            note("重复", number, name, f"与第 {same} 行相同，略去")
             continue
-        else:
+        if first != number:
             # Both are kept: two places of one name are candidates, and the operator is asked.
             result.conflicts += 1
-            note(
-                "冲突",
-                number,
-                name,
-                f"与第 {first // _TOWN_BITS} 行同名而街镇不同，两行都保留为候选",
-            )
+            note("冲突", number, name, f"与第 {first} 行同名而街镇不同，两行都保留为候选")
         result.accepted += 1
         out.write(f"{name}\t{full_kind}\t{full_district}\t{full_town}\t{community}\t{lon}\t{lat}\n")

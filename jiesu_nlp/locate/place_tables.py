@@ -1,6 +1,7 @@
 """Read and check the tables of ``taxonomy/places/``: one record type per kind of table.
 
-``districts.tsv`` and ``towns.tsv`` are required, all others may be missing.
+``districts.tsv`` and ``towns.tsv`` are required, all others may be missing. Districts and towns that
+are not in force today are left out.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from jiesu_nlp.locate.gazetteer import KIND_ROW
+from jiesu_nlp.route.dates import in_force, iso_date
 from jiesu_nlp.tables import Row, read_table
 
-NAMED_TABLES: Final = ("areas", "compounds", "roads", "landmarks", "stations", "imported")
+IMPORTED: Final = "imported"
+NAMED_TABLES: Final = ("areas", "compounds", "roads", "landmarks", "stations", IMPORTED)
 CONFIDENCES: Final = {"high": 1.0, "medium": 0.92, "low": 0.75}
 _DISTRICT_CODE: Final = re.compile(r"110\d{3}(\d{3})?")
 _TOWN_CODE: Final = re.compile(r"110\d{6}")
@@ -96,10 +99,23 @@ def _code(row: Row, pattern: re.Pattern[str], column: str = "code") -> str:
     return row[column]
 
 
+def _live(row: Row) -> bool:
+    """Whether a row is in force today."""
+    first, last = (row.fields.get(column, "") for column in ("valid_from", "valid_to"))
+    for column, value in (("valid_from", first), ("valid_to", last)):
+        if value and iso_date(value) is None:
+            raise row.error(f"不是日期“{value}”", column, "写成 2026-01-31；不知道就留空")
+    if first and last and first > last:
+        raise row.error("起始日晚于终止日", "valid_from", "核对两个日期")
+    return in_force(first, last)
+
+
 def _districts(directory: Path) -> Iterator[DistrictRow]:
     seen: dict[str, int] = {}
     for row in read_table(directory / "districts.tsv", ("code", "name", "short", "aliases")):
         _required(row, "name", "short")
+        if not _live(row):
+            continue
         _code(row, _DISTRICT_CODE)
         if row["name"] in seen:
             raise row.error(f"“{row['name']}”与第 {seen[row['name']]} 行重复", "name", "删去一行")
@@ -113,7 +129,7 @@ def _towns(directory: Path, districts: set[str]) -> Iterator[TownRow]:
     for row in read_table(directory / "towns.tsv", columns):
         _required(row, "name", "district")
         run_by = row.fields.get("run_by", "")
-        if row.fields.get("valid_to"):
+        if not _live(row):
             continue
         for column, value in (("district", row["district"]), ("run_by", run_by)):
             if value and value not in districts:
@@ -222,7 +238,7 @@ def read_place_tables(directory: Path, *, imported: bool = True) -> PlaceTables:
     named: list[NamedRow] = []
     for table in NAMED_TABLES:
         path = directory / f"{table}.tsv"
-        if path.exists() and (imported or table != "imported"):
+        if path.exists() and (imported or table != IMPORTED):
             named += _named(path, towns_of)
     return PlaceTables(
         districts=districts,

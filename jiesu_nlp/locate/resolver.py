@@ -15,7 +15,7 @@ from typing import Final
 from jiesu_nlp.locate.gazetteer import KIND_ROW, Gazetteer
 from jiesu_nlp.locate.mentions import Mention
 from jiesu_nlp.locate.roles import Role, is_crossing, is_route, role_of
-from jiesu_nlp.suggestion import Place, PlaceCandidate, Span
+from jiesu_nlp.suggestion import Place, PlaceCandidate
 from jiesu_nlp.vocabulary import PlaceStatus
 
 _DISTRICT: Final = KIND_ROW["district"]
@@ -434,8 +434,3 @@ def _is_named_after(town: str | None, name: str) -> bool:
     if town is None or not town.startswith(name):
         return False
     return town == name or town[len(name) :] in _TOWN_SUFFIXES
-
-
-def in_span(mentions: Iterable[Mention], span: Span) -> list[Mention]:
-    """Return the mentions that begin within a span."""
-    return [m for m in mentions if span[0] <= m.start < span[1]]

@@ -21,6 +21,7 @@ _FIRST_SHEET: Final = re.compile(rb'<(?:\w+:)?sheet\s[^>]*?\b\w+:id="([^"]+)"')
 _RELATION: Final = re.compile(rb"<(?:\w+:)?Relationship\s[^>]*>")
 _ATTRIBUTE: Final = re.compile(rb'(Id|Target)="([^"]*)"')
 _MOST_COLUMNS: Final = 1024
+_MOST_ROWS: Final = 1 << 20  # of the format
 
 
 def _column(reference: str, known: dict[str, int]) -> int:
@@ -71,7 +72,9 @@ class _Sheet:
     """Collects the rows of a sheet; the reader takes them away chunk by chunk."""
 
     def __init__(self, strings: list[str]) -> None:
-        self.rows: list[list[str]] = []
+        # With the number of each: blank rows may be left out of the file.
+        self.rows: list[tuple[int, list[str]]] = []
+        self._row = 0
         self._strings = strings
         self._columns: dict[str, int] = {}
         self._cells: list[str] = []
@@ -93,6 +96,9 @@ class _Sheet:
         elif name == "row":
             self._cells = []
             self._next = 0
+            self._row = int(attributes.get("r") or self._row + 1)
+            if self._row > _MOST_ROWS:
+                raise ValueError(f"行号 {self._row} 过大")
 
     def end(self, name: str) -> None:
         name = name.rpartition(":")[2]
@@ -107,7 +113,7 @@ class _Sheet:
                 self._cells.append(value)
             self._next += 1
         elif name == "row":
-            self.rows.append(self._cells)
+            self.rows.append((self._row, self._cells))
 
     def data(self, text: str) -> None:
         if self._inside:
@@ -146,6 +152,9 @@ def _sheet_path(book: ZipFile) -> str:
 def xlsx_rows(path: Path) -> Iterator[list[str]]:
     """Yield the rows of the first sheet as text; dates and formulas as the file keeps them.
 
+    Blank rows are given too, so that counting them gives the row numbers that Excel shows; those
+    at the end are not.
+
     Raises
     ------
     DataError
@@ -159,10 +168,16 @@ def xlsx_rows(path: Path) -> Iterator[list[str]]:
                     for _ in _feed(file, _parser(strings)):
                         pass
             sheet = _Sheet(strings.strings)
+            line = 0
             with book.open(_sheet_path(book)) as file:
                 for _ in _feed(file, _parser(sheet)):
                     rows, sheet.rows = sheet.rows, []
-                    yield from rows
+                    for number, cells in rows:
+                        if any(cells):
+                            for _ in range(line + 1, number):
+                                yield []
+                            yield cells
+                            line = number
     except (BadZipFile, KeyError, ValueError, IndexError, expat.ExpatError, OSError) as error:
         raise DataError(
             f"打不开这个 Excel 文件（{error}）", path=path, remedy="另存为 .xlsx 或 CSV"

@@ -6,11 +6,13 @@ an early rule that looks only at the category and hides a later one that looks a
 How shadowing is decided
 ------------------------
 Within a part of a condition any value will do, so a condition is the union of *atoms* with one
-value per part. A rule is hidden for a leaf exactly if every atom of it is covered by one of the
-earlier rules of that leaf: then every text that could reach it has already been taken. Place kinds
-are a closed list of which every case has exactly one, so an open ``kind`` is split into all of
-them; other open parts can only be covered by parts that are open too. Words are compared as
-substrings: 高速公路 holds 公路, so the atom “高速公路” is covered by a rule on “公路”.
+value per part. A rule is hidden for a leaf if every atom of it is covered by one of the earlier
+rules of that leaf: then every text that could reach it has already been taken. Place kinds are a
+closed list of which every case has exactly one, so an open ``kind`` is split into all of them;
+other open parts can only be covered by parts that are open too. Words are compared as substrings:
+高速公路 holds 公路, so “高速公路” is covered by a rule on “公路”. But words are not split into atoms:
+their mentions add up (:func:`~jiesu_nlp.route.rules.is_about`), so a text may be about 公路 and 国道
+together and about neither alone; one earlier rule must cover them all.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from itertools import product
 from typing import Literal
 
 from jiesu_nlp.catalogue.model import Catalogue
+from jiesu_nlp.gates import GATES_YAML, GateBook
 from jiesu_nlp.locate.gazetteer import Gazetteer
 from jiesu_nlp.route.dates import in_force, iso_date
 from jiesu_nlp.route.rules import Condition, DeadlineRule, Rule, RuleSet, under
@@ -30,7 +33,9 @@ from jiesu_nlp.vocabulary import PlaceKind
 Severity = Literal["error", "warning", "note"]
 _PLACE_PARTS = ("kind", "district", "town")
 _SETS = ("kind", "owner", "actor", "type", "gate")
-_ATOMIC = (*_SETS, "district", "town", "month", "words", "and_words")
+_WORDS = ("words", "and_words")
+_SPLIT = (*_SETS, "district", "town", "month")
+_ATOMIC = (*_SPLIT, *_WORDS)
 # More atoms than this are compared as one whole: still sound, only less sharp.
 _MOST_ATOMS = 4000
 _FEW = 5
@@ -73,9 +78,9 @@ Atom = dict[str, tuple[str, ...]]
 
 
 def _atoms(when: Condition) -> list[Atom]:
-    """Split a condition into atoms (``not_words`` is common to all of them)."""
-    parts: list[list[tuple[str, tuple[str, ...]]]] = []
-    for name in _ATOMIC:
+    """Split a condition into atoms (all words are common to all of them)."""
+    parts: list[list[tuple[str, tuple[str, ...]]]] = [[(n, getattr(when, n))] for n in _WORDS]
+    for name in _SPLIT:
         values = tuple(str(v) for v in getattr(when, name))
         if name == "kind" and not values:
             values = tuple(PlaceKind)
@@ -97,7 +102,7 @@ def _covers(when: Condition, atom: Atom, not_words: tuple[str, ...]) -> bool:
         theirs = atom[name]
         if not theirs:
             return False
-        if name in ("words", "and_words"):
+        if name in _WORDS:
             if not all(any(w in word for w in ours) for word in theirs):
                 return False
         elif not set(theirs) <= set(ours):
@@ -107,7 +112,7 @@ def _covers(when: Condition, atom: Atom, not_words: tuple[str, ...]) -> bool:
 
 
 def hidden_by(rule: Rule, earlier: Iterable[Rule]) -> list[Rule]:
-    """Return the earlier rules that together take every case of a rule, none if some case is left."""
+    """Return the earlier rules that together take every case of a rule, none if one may be left."""
     before = list(earlier)
     used: dict[str, Rule] = {}
     for atom in _atoms(rule.when):
@@ -252,10 +257,12 @@ def check_references(
 
 
 def check_units(units: UnitRegistry, places: Gazetteer) -> Iterator[Finding]:
-    """Find units whose area is no district or town, and areas that nobody serves."""
+    """Find units in force whose area is no district or town."""
     districts, towns = place_names(places)
     pairs = {pair for found in towns.values() for pair in found}
     for unit in units.units:
+        if not in_force(unit.valid_from, unit.valid_to):
+            continue
         for area in unit.area:
             district, _, town = area.partition("/")
             if area == WHOLE_CITY or area.startswith(RULE_ONLY):
@@ -269,6 +276,24 @@ def check_units(units: UnitRegistry, places: Gazetteer) -> Iterator[Finding]:
                     f"{unit.name} 的管辖范围“{area}”不存在",
                     "写 区 或 区/街道，用 taxonomy/places 中的名称",
                 )
+
+
+def check_gates(gates: GateBook, catalogue: Catalogue) -> Iterator[Finding]:
+    """Find codes of gates that are no active leaf: nothing would ever raise the gate by them."""
+    owners = [(gate.id, gate.leaf) for gate in gates.gates]
+    owners += [(f"advice（{advice.kind}）", advice.leaf) for advice in gates.advices]
+    for owner, codes in owners:
+        for code in codes:
+            if code in catalogue.by_code:
+                continue
+            if code in catalogue.retired_by_code:
+                heirs = _some(catalogue.successors(code)) or "无"
+                check, message = "retired_leaf", f"细项 {code} 已退役，该类目不再报出此情形"
+                remedy = f"改写为后继细项：{heirs}"
+            else:
+                check, message = "unknown_leaf", f"{code} 不是目录中的细项，不会报出此情形"
+                remedy = "写细项编码，形如 09-02-003，或删去"
+            yield Finding("error", check, owner, f"taxonomy/rules/{GATES_YAML}", message, remedy)
 
 
 def place_names(places: Gazetteer) -> tuple[frozenset[str], dict[str, set[tuple[str, str]]]]:
@@ -285,12 +310,17 @@ def town_pairs(places: Gazetteer) -> tuple[tuple[str, str], ...]:
 
 
 def check_rules(
-    rules: RuleSet, catalogue: Catalogue, units: UnitRegistry, places: Gazetteer
+    rules: RuleSet,
+    catalogue: Catalogue,
+    units: UnitRegistry,
+    places: Gazetteer,
+    gates: GateBook | None = None,
 ) -> list[Finding]:
     """Run every check; errors first, each kind in the order of the files."""
     found = [
         *check_references(rules, catalogue, units, places),
         *check_units(units, places),
+        *(check_gates(gates, catalogue) if gates is not None else ()),
         *check_order(rules, catalogue),
     ]
     rank = {"error": 0, "warning": 1, "note": 2}

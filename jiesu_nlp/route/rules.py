@@ -26,18 +26,31 @@ def under(code: str, ancestor: str) -> bool:
 # opening, where people name the matter, or come again. By measurement: docs/experiments.md.
 _SHORT_TEXT = 80
 _OPENING = 40
+_COUNTED = "\0"
 
 
 def is_about(words: tuple[str, ...], text: str) -> bool:
-    """Say whether a text is about any of the words rather than mentions them in passing."""
+    """Say whether a text is about any of the words rather than mentions them in passing.
+
+    Mentions of different words add up; where they overlap (公路 in 高速公路) the longest counts.
+    """
     if len(text) <= _SHORT_TEXT:
         return any(word in text for word in words)
-    mentions = 0
+    opening = text[:_OPENING]
+    found = []
     for word in words:
         if word in text:
-            mentions += text.count(word)
-            if mentions > 1 or text.find(word) < _OPENING:
+            if word in opening:
                 return True
+            found.append(word)
+    if len(found) > 1:
+        found.sort(key=len, reverse=True)
+    mentions = 0
+    for word in found:
+        mentions += text.count(word)
+        if mentions > 1:
+            return True
+        text = text.replace(word, _COUNTED)
     return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class UnitRegistry:
         self._by_area: dict[tuple[str, str], RegisteredUnit] = {}
         local: set[str] = set()
         firms: dict[str, dict[str, list[RegisteredUnit]]] = {}
+        citywide: dict[str, int] = {}
         for unit in self.units:
             if not in_force(unit.valid_from, unit.valid_to, on):
                 continue
@@ -69,15 +71,13 @@ class UnitRegistry:
                 self._by_area.setdefault((unit.unit_class, area), unit)
             if unit.level in LOCAL_LEVELS:
                 local.add(unit.unit_class)
+            if unit.level == "enterprise" and WHOLE_CITY in unit.area:
+                citywide[unit.unit_class] = citywide.get(unit.unit_class, 0) + 1
             if unit.level == "enterprise" and not unit.area[0].startswith(RULE_ONLY):
                 words = firms.setdefault(unit.unit_class, {})
                 for word in (unit.name, unit.short, *unit.aliases):
                     words.setdefault(word, []).append(unit)
         self._local = frozenset(local)
-        citywide: dict[str, int] = {}
-        for unit in self.units:
-            if unit.level == "enterprise" and WHOLE_CITY in unit.area:
-                citywide[unit.unit_class] = citywide.get(unit.unit_class, 0) + 1
         self._defaults = frozenset(
             u.code
             for u in self._by_area.values()
@@ -183,8 +183,16 @@ def _unit(row: Row) -> RegisteredUnit:
     )
 
 
+def _overlap(a: RegisteredUnit, b: RegisteredUnit) -> bool:
+    """Whether there is a day on which both units are in force."""
+    later_start = max(a.valid_from, b.valid_from) or date.min.isoformat()
+    return all(in_force(unit.valid_from, unit.valid_to, later_start) for unit in (a, b))
+
+
 def read_units(directory: Path) -> UnitRegistry:
-    """Read ``*.tsv`` of ``taxonomy/units/``; codes and (class, area) pairs are unique.
+    """Read ``*.tsv`` of ``taxonomy/units/``.
+
+    Codes are unique, and so are (class, area) pairs on any one day, but for enterprises.
 
     Raises
     ------
@@ -193,7 +201,7 @@ def read_units(directory: Path) -> UnitRegistry:
     """
     units: list[RegisteredUnit] = []
     codes: dict[str, Row] = {}
-    served: dict[tuple[str, str], str] = {}
+    served: dict[tuple[str, str], list[RegisteredUnit]] = {}
     paths = sorted(directory.glob("*.tsv"))
     if not paths:
         raise DataError("没有单位表", path=directory, remedy="恢复 taxonomy/units/*.tsv")
@@ -209,13 +217,16 @@ def read_units(directory: Path) -> UnitRegistry:
             # Enterprises may share an area; the first listed is the default of its class.
             if unit.level != "enterprise":
                 for area in unit.area:
-                    other = served.setdefault((unit.unit_class, area), unit.name)
-                    if other != unit.name:
-                        raise row.error(
-                            f"{unit.unit_class}在{area}已有单位“{other}”",
-                            "area",
-                            "同类单位的管辖范围不能重叠；内设机构请写在 aliases",
-                        )
+                    others = served.setdefault((unit.unit_class, area), [])
+                    for other in others:
+                        if other.name != unit.name and _overlap(other, unit):
+                            raise row.error(
+                                f"{unit.unit_class}在{area}已有单位“{other.name}”",
+                                "area",
+                                "同类单位的管辖范围不能重叠；内设机构请写在 aliases，"
+                                "前后任请写有效期",
+                            )
+                    others.append(unit)
             units.append(unit)
     for unit in units:
         if unit.parent and unit.parent not in codes:

@@ -47,6 +47,17 @@ def test_check_reports_the_trap_and_a_bad_reference(taxonomy):
     assert "05-坏.yaml 第 3 行 R-Y" in result.output
 
 
+def test_check_sees_the_codes_of_gates(taxonomy):
+    file = taxonomy / "rules" / "gates.yaml"
+    text = file.read_text("utf-8")
+    assert '["15-07-006"]' in text
+    file.write_text(text.replace('["15-07-006"]', '["15-77-006"]', 1), "utf-8")
+    result = run("rules", "check", "--dir", str(taxonomy))
+    file.write_text(text, "utf-8")
+    assert result.exit_code == 1
+    assert "gates.yaml" in result.output and "15-77-006" in result.output
+
+
 def test_show_explains_rules_leaves_groups_deadlines_and_gates():
     assert "第二十二条" in run("rules", "show", "R-10-001").output
     leaf = run("rules", "show", "08-01-001").output

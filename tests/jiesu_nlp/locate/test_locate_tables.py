@@ -57,6 +57,48 @@ def test_audit(tables):
     assert [c.spelling for c in collisions(read_places(tables))] == ["八里庄街道"]
 
 
+@pytest.mark.parametrize(
+    ("valid_from", "valid_to", "live"),
+    [
+        ("", "", True),
+        ("2020-01-01", "2099-12-31", True),
+        ("", "2020-01-01", False),
+        ("2099-01-01", "", False),
+    ],
+)
+def test_towns_and_districts_live_while_they_are_in_force(tables, valid_from, valid_to, live):
+    for name, row in (
+        ("towns.tsv", "110105027\t东湖街道\t朝阳区\t街道\t\t\t"),
+        ("districts.tsv", "110106\t丰台区\t丰台\t\t"),
+    ):
+        path = tables / name
+        head, rest = path.read_text("utf-8").split("\n", 1)
+        lines = f"{head}\tvalid_from\tvalid_to\n{rest}{row}{valid_from}\t{valid_to}\n"
+        path.write_text(lines, "utf-8")
+    read = read_place_tables(tables)
+    assert ("东湖街道" in {t.name for t in read.towns}) is live
+    assert ("丰台区" in {d.name for d in read.districts}) is live
+
+
+@pytest.mark.parametrize(
+    ("dates", "field"),
+    [
+        ("2099\t", "valid_from"),
+        ("\t2026/1/1", "valid_to"),
+        ("2026-02-01\t2026-01-01", "valid_from"),
+    ],
+)
+def test_dates_of_validity_are_checked(tables, dates, field):
+    path = tables / "districts.tsv"
+    path.write_text(
+        f"code\tname\tshort\taliases\tvalid_from\tvalid_to\n110105\t朝阳区\t朝阳\t\t{dates}\n",
+        "utf-8",
+    )
+    with pytest.raises(DataError) as caught:
+        read_place_tables(tables)
+    assert (caught.value.line, caught.value.field) == (2, field)
+
+
 GOOD = "name,district,town,community,kind,lon,lat\n星河苑,朝阳区,望京街道,南湖中园社区,小区,116.47,39.99\n星海大街,海淀,,,,,\n"
 
 
@@ -86,6 +128,21 @@ def test_import_xlsx(tables):
     assert run(tables, tables / "库.xlsx").accepted == 2
 
 
+def test_row_numbers_of_a_workbook_are_those_that_excel_shows(tables):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    sheet = book.active
+    for row, cells in ((3, ["名称", "区"]), (4, ["好家园", "朝阳区"]), (9, ["坏家园", "火星区"])):
+        for column, value in enumerate(cells, start=1):
+            sheet.cell(row, column, value)
+    sheet.row_dimensions[1_000_000].height = 20
+    book.save(tables / "库.xlsx")
+    result = run(tables, tables / "库.xlsx", dry_run=True)
+    assert (result.rows, result.accepted) == (2, 1)
+    assert "第 9 行" in result.samples["错误"][0]
+
+
 def test_import_keeps_all_or_nothing(tables):
     path = tables / "库.csv"
     path.write_text(GOOD, encoding="utf-8")
@@ -112,6 +169,41 @@ def test_import_reports_duplicates_and_conflicts(tables):
     result = run(tables, path, dry_run=True)
     assert (result.duplicates, result.conflicts, result.written) == (1, 1, None)
     assert not (tables / "imported.tsv").exists()
+
+
+def test_namesakes_of_two_towns_are_kept_and_pass_the_audit(tables):
+    path = tables / "库.csv"
+    namesakes = "星河苑,朝阳区,八里庄街道,,小区,,\n"
+    path.write_text(
+        GOOD + namesakes * 2 + "星河苑,朝阳区,望京街道,,,,\n星河苑,朝阳区,,,,,\n" * 2, "utf-8"
+    )
+    result = run(tables, path)
+    assert (result.accepted, result.duplicates, result.conflicts) == (4, 4, 2)
+    said = [line.split(" ")[1] for line in result.samples["重复"]]
+    assert said == ["5", "6", "8", "9"], said
+    assert "与第 4 行相同" in result.samples["重复"][0]
+    assert "与第 2 行相同" in result.samples["重复"][1]
+    assert repeated_names(read_place_tables(tables)) == []
+
+
+def test_a_row_repeated_in_the_imported_table_is_found(tables):
+    (tables / "imported.tsv").write_text(
+        "name\tkind\tdistrict\ttown\n"
+        "星河苑\tcompound\t朝阳区\t望京街道\n"
+        "星河苑\tcompound\t朝阳区\t八里庄街道\n"
+        "星河苑\tcompound\t朝阳区\t八里庄街道\n",
+        "utf-8",
+    )
+    (line,) = repeated_names(read_place_tables(tables))
+    assert "第 4 行" in line and "第 3 行" in line
+
+
+def test_the_heading_may_stand_below_blank_rows(tables):
+    path = tables / "库.csv"
+    path.write_text(f"\n\n{GOOD}坏行,火星区,,,,,\n", "utf-8")
+    result = run(tables, path)
+    assert result.rows == 3
+    assert "第 6 行" in result.samples["错误"][0]
 
 
 def test_import_mapping(tables):

@@ -1,9 +1,19 @@
+from dataclasses import replace
+
 import pytest
 
-from jiesu_nlp.route.checks import check_order, check_references, check_rules
+from jiesu_nlp.catalogue.model import RetiredLeaf
+from jiesu_nlp.gates import Advice, GateBook, GateRule
+from jiesu_nlp.route.checks import (
+    check_gates,
+    check_order,
+    check_references,
+    check_rules,
+    hidden_by,
+)
 from jiesu_nlp.route.proof import prove
 from jiesu_nlp.route.router import Router
-from jiesu_nlp.route.rules import Case, DeadlineRule, Rule, RuleSet
+from jiesu_nlp.route.rules import Case, Condition, DeadlineRule, Rule, RuleSet
 from jiesu_nlp.route.units import RegisteredUnit, UnitRegistry
 from jiesu_nlp.vocabulary import PlaceKind
 
@@ -57,6 +67,29 @@ def test_several_rules_may_hide_one_together(findings):
     )
 
 
+def test_mentions_of_several_words_add_up_so_several_rules_do_not_hide_one(findings):
+    late = "啊" * 60
+    text = f"{late}高速公路{late}国道"
+    mixed = Condition(words=("高速公路", "国道"))
+    assert mixed.failure(Case("", text=text)) is None
+    earlier = [Condition(words=("公路",)), Condition(words=("国道",))]
+    assert all(c.failure(Case("", text=text)) == "words" for c in earlier)
+    assert not findings(
+        rule(1, words="[公路]"), rule(2, words="[国道]"), rule(3, words="[高速公路, 国道]")
+    )
+    assert ("unreachable", "R-2") in findings(
+        rule(1, words="[公路, 国道]"), rule(2, words="[高速公路, 国道]", month="[7]")
+    )
+
+
+@pytest.mark.parametrize("start", [35, 36, 37, 38, 39, 40])
+def test_what_is_hidden_never_fires_wherever_the_word_stands(start):
+    wide, narrow = (Rule(w, Condition(words=(w,)), "试") for w in ("公路", "高速公路"))
+    assert hidden_by(narrow, [wide]) == [wide]
+    case = Case("", text="啊" * start + "高速公路" + "啊" * 60)
+    assert wide.when.failure(case) is None or narrow.when.failure(case) is not None
+
+
 def test_hidden_only_for_some_leaves_is_a_warning(findings):
     found = findings(rule(1, leaf='["08-01-001"]'), rule(2, words="[坑]"))
     assert found["shadowed", "R-2"].severity == "warning"
@@ -107,8 +140,30 @@ rules:
     ]
 
 
+def test_codes_of_gates_must_be_leaves_in_use(knowledge):
+    k = knowledge
+    retired = RetiredLeaf("08-01-900", "旧项", ("08-01-001",))
+    catalogue = replace(k.catalogue, retired=(retired,))
+    book = GateBook(
+        (GateRule("G1-X", "emergency", "", "", ("火",), leaf=(retired.code, "08-01-001")),),
+        (),
+        (Advice("secret", "", "", leaf=("08-01", "99-01-001")), Advice("119", "", "")),
+    )
+    found = list(check_gates(book, catalogue))
+    assert [(f.severity, f.check, f.rule) for f in found] == [
+        ("error", "retired_leaf", "G1-X"),
+        ("error", "unknown_leaf", "advice（secret）"),
+        ("error", "unknown_leaf", "advice（secret）"),
+    ]
+    assert all("gates.yaml" in str(f) and "处理办法" in str(f) for f in found)
+    assert "08-01-900" in str(found[0]) and "08-01-001" in str(found[0])
+    with_gates = check_rules(k.rules, catalogue, k.units, k.places, book)
+    assert [f for f in with_gates if f.severity == "error"] == found
+
+
 def test_the_rules_we_ship_have_no_errors(knowledge):
-    found = check_rules(knowledge.rules, knowledge.catalogue, knowledge.units, knowledge.places)
+    k = knowledge
+    found = check_rules(k.rules, k.catalogue, k.units, k.places, k.gates)
     assert [str(f) for f in found if f.severity == "error"] == []
 
 

@@ -5,7 +5,7 @@ import pytest
 from jiesu_nlp.errors import DataError
 from jiesu_nlp.route.router import Router
 from jiesu_nlp.route.rule_files import DEADLINES_YAML, read_deadlines, read_rules
-from jiesu_nlp.route.rules import Case, RuleSet
+from jiesu_nlp.route.rules import Case, RuleSet, is_about
 
 LEAF = "08-01-001"
 FULL = """\
@@ -103,6 +103,29 @@ def test_the_enterprise_in_the_text_wins_over_the_default(knowledge):
     default = router.route(Case(leaf, text="站台太挤")).lead
     assert default.name == "北京市地铁运营有限公司"
     assert "核实" in (default.reason or "")
+
+
+PAD = "啊" * 60
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "about"),
+    [
+        (("公路", "高速公路"), "高速公路", True),
+        (("公路", "高速公路"), PAD + "高速公路" + PAD, False),
+        (("高速公路", "公路"), PAD + "高速公路" + PAD, False),
+        (("院内", "小区院内"), PAD + "小区院内" + PAD, False),
+        (("公路", "高速公路"), PAD + "高速公路" + PAD + "公路", True),
+        (("公路", "高速公路"), PAD + "公路" + PAD + "公路", True),
+        (("国道", "高速公路"), PAD + "高速公路" + PAD + "国道", True),
+        (("高速", "公路", "高速公路"), PAD + "高速公路" + PAD, False),
+        (("国道", "省道"), PAD + PAD, False),
+        (("高速公路",), "啊" * 36 + "高速公路" + PAD, True),
+        (("高速公路",), "啊" * 37 + "高速公路" + PAD, False),
+    ],
+)
+def test_one_mention_in_passing_decides_nothing_in_a_longer_text(words, text, about):
+    assert is_about(words, text) is about
 
 
 def test_expired_and_future_rules_never_fire(rules_of, knowledge):

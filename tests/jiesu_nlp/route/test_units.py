@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from jiesu_nlp.errors import DataError
@@ -94,6 +96,47 @@ def test_units_out_of_force_are_known_but_not_found():
     assert registry.by_code["A"].name == "旧局"
     assert UnitRegistry([old, new], on="2019-05-01").find("水务").code == "A"
     assert UnitRegistry.from_json(registry.to_json()).units == registry.units
+
+
+def test_a_firm_out_of_force_leaves_no_choice():
+    one, other = (RegisteredUnit(c, c, c, "供水企业", "enterprise") for c in "甲乙")
+    assert UnitRegistry([one, other]).has_choice(one)
+    gone = replace(other, valid_to="2020-01-01")
+    assert UnitRegistry([one, gone], on="2020-01-01").has_choice(one)
+    assert not UnitRegistry([one, gone], on="2020-01-02").has_choice(one)
+
+
+def successors(before, after):
+    rows = [
+        ("U-1", "旧局", "", before),
+        ("U-2", "新局", after, ""),
+    ]
+    return HEADER + "".join(
+        f"{code}\t{name}\t\t水务\tcity\t\t*\t\t{start}\t{end}\n" for code, name, start, end in rows
+    )
+
+
+def test_a_successor_takes_over_the_area(tmp_path):
+    (tmp_path / "40.tsv").write_text(successors("2025-12-31", "2026-01-01"), "utf-8")
+    units = read_units(tmp_path).units
+    assert UnitRegistry(units, on="2025-12-31").find("水务").code == "U-1"
+    assert UnitRegistry(units, on="2026-01-01").find("水务").code == "U-2"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("", "2026-01-01"), ("2026-01-01", "2026-01-01"), ("2025-12-31", "")]
+)
+def test_two_units_never_serve_an_area_on_one_day(tmp_path, before, after):
+    (tmp_path / "40.tsv").write_text(successors(before, after), "utf-8")
+    with pytest.raises(DataError, match="旧局"):
+        read_units(tmp_path)
+
+
+def test_the_area_of_a_unit_of_the_past_need_not_exist(knowledge):
+    gone = RegisteredUnit("X", "旧街道办", "旧街道", "街道乡镇", "town", area=("东城区/旧街道",))
+    assert [f.rule for f in check_units(UnitRegistry([gone]), knowledge.places)] == ["X"]
+    past = UnitRegistry([replace(gone, valid_to="2020-01-01")])
+    assert list(check_units(past, knowledge.places)) == []
 
 
 @pytest.mark.parametrize(
