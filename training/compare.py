@@ -40,10 +40,12 @@ GUARDS = (
     "conformal_coverage",
     "unclear_low",
 )
+# Fewer tickets cannot show that a bundle is no worse.
+LEAST = 50
 # Worse by less than this is no reason to refuse unless it is certain.
 TOLERANCE = 0.005
 # A calibration error or a coverage wanders more from sample to sample than an accuracy.
-_WIDE = {"ece": 0.015, "coverage_95": 0.10, "macro_f1": 0.01, "unclear_low": 0.03}
+WIDE = {"ece": 0.015, "coverage_95": 0.10, "macro_f1": 0.01, "unclear_low": 0.03}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +175,14 @@ def refusals(
     """Return the guard figures on which the second bundle is worse.
 
     Worse means: certainly (the whole interval of the difference on the wrong side), or by more
-    than the tolerance. The conformal set is only worse if it falls below its stated coverage by
-    more than two points; above it, less is better.
+    than the tolerance, or than that of the figure itself in ``WIDE`` if it is wider. The conformal
+    set is only worse if it falls below its stated coverage by more than two points; above it, less
+    is better. Figures of fewer than ``LEAST`` tickets are not judged, see :func:`unchecked`.
     """
     found = []
     for key in GUARDS:
         paired = comparison.figures.get(key)
-        if paired is None or math.isnan(paired.difference):
+        if paired is None or not _shows_something(paired):
             continue
         if key == "conformal_coverage":
             if paired.second < min(stated_coverage - 0.02, paired.first):
@@ -187,7 +190,21 @@ def refusals(
             continue
         best = -paired.low if key in LOWER_IS_BETTER else paired.high
         certain = best < 0
-        allowed = max(_WIDE.get(key, tolerance), tolerance)
+        allowed = max(WIDE.get(key, tolerance), tolerance)
         if certain or gain(key, paired) < -allowed:
             found.append(Refusal(key, paired, certain))
     return found
+
+
+def unchecked(comparison: Comparison) -> dict[str, int]:
+    """Return the guard figures that the tickets say too little of, with how many tell of each."""
+    figures = comparison.figures
+    return {
+        key: figures[key].n if key in figures else 0
+        for key in GUARDS
+        if key not in figures or not _shows_something(figures[key])
+    }
+
+
+def _shows_something(paired: Paired) -> bool:
+    return paired.n >= LEAST and not math.isnan(paired.difference)

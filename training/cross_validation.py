@@ -14,6 +14,7 @@ import numpy as np
 
 from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.features import Floats, Ints
+from jiesu_nlp.errors import DataError
 from jiesu_nlp.text.normalise import normalise
 from training.low_rank import Recipe, fit
 from training.texts import class_rows, no_matter_texts, sent_to
@@ -44,7 +45,17 @@ def held_out_fold(
         lines, so that every fold holds all authors.
     recipe
         Hyper-parameters.
+
+    Raises
+    ------
+    DataError
+        If no leaf has ``says``.
     """
+    if not any(leaf.says for leaf in catalogue.leaves):
+        raise DataError(
+            f"目录“{catalogue.title}”没有一条例句，无法交叉验证",
+            remedy="先给细项写例句（says），见 taxonomy/README.md",
+        )
     train: list[tuple[str, int]] = []
     test: list[tuple[str, int]] = []
     sent = sent_to(catalogue)
@@ -55,6 +66,9 @@ def held_out_fold(
         for i, say in enumerate(leaf.says):
             block = i * folds // len(leaf.says)
             (test if block == out else train).append((normalise(say).text, row))
+    if not test:
+        # Of few says a fold may hold none.
+        return HeldOut([], np.zeros(0, np.int64), np.zeros((0, len(catalogue)), np.float32))
     train += [(text, len(catalogue)) for text in no_matter_texts()]
     classifier = fit(
         [t for t, _ in train],

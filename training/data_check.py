@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from training.labels import LabelBook
 from training.raw_rows import data_files
 from training.rows_file import rows_file
 from training.run_record import among, text_hash, text_hashes
-from training.tickets import LabelledTicket, Rejected, read_tickets
+from training.tickets import COLUMNS, GOLD_COLUMNS, LabelledTicket, Rejected, read_tickets
 
 _EXAMPLES = 3
 _EXAMPLE_LENGTH = 60
@@ -121,7 +122,7 @@ def check_data(
     against
         Other data (such as what a model was trained on) whose tickets must not occur here.
     rejected_to
-        Where to write the unusable rows (redacted, JSONL).
+        Where to write the unusable rows (JSONL): the columns we know, redacted, and the reason.
     report
         Called with the number of rows read.
     """
@@ -133,8 +134,10 @@ def check_data(
     texts: list[str] = []
     lengths: Counter[int] = Counter()
     per_leaf: Counter[int] = Counter()
-    other = _hashes_of(against, labels, columns)
+    # A book of its own: the one of ``labels`` counts the retired codes of the data.
+    other = _hashes_of(against, LabelBook(labels.catalogue), columns)
     said = text_hashes(say for leaf in labels.catalogue.leaves for say in leaf.says)
+    shown = {*chain.from_iterable(COLUMNS.values()), *GOLD_COLUMNS, *(columns or {}).values()}
     with rows_file(rejected_to) if rejected_to else nullcontext(None) as write:
         for item in read_tickets(paths, labels, columns=columns):
             found.rows += 1
@@ -144,7 +147,7 @@ def check_data(
                 example = f"{item.where}：{redact(item.detail)}"
                 found.rejected.setdefault(item.reason, Problem()).add(example)
                 if write is not None:
-                    write(_redacted(item))
+                    write(_redacted(item, shown))
                 continue
             _look_at(item, found)
             hashes.append(text_hash(item.text))
@@ -290,6 +293,17 @@ def _distribution(
                 found.lengths[name] = length
 
 
-def _redacted(item: Rejected) -> dict[str, Any]:
-    row = {k: redact(v) if isinstance(v, str) else v for k, v in item.row.items()}
+def _redacted(item: Rejected, shown: Collection[str]) -> dict[str, Any]:
+    """Return a row without personal data: a bare name in a column of its own cannot be told."""
+    row = {name: _masked(value) for name, value in item.row.items() if name in shown}
     return {"where": item.where, "reason": item.reason, "detail": redact(item.detail), "row": row}
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {redact(str(k)): _masked(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(v) for v in value]
+    plain = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    masked = redact(plain)
+    return value if masked == str(value) else masked

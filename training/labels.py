@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,10 @@ _SEPARATOR = re.compile(r"\s*(?:[›»→＞>/／\\|｜]|-{2,}|——)\s*")
 _MOST_CLASSES = 99
 _MOST_LEAVES = 999
 _MOST_REMEMBERED = 100_000
+_EVERYTHING = "全部类目"
+_SHOWN = 5
 UNKNOWN, AMBIGUOUS, TOO_HIGH = "编码不存在", "退役编码有多个后继", "只到大类或小类"
+SEVERAL = "名称不止一项"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +34,26 @@ class Resolved:
 
 def path_of(label: str) -> tuple[str, ...]:
     """Split a written path; levels below the third are joined to it."""
-    parts = [p for p in _SEPARATOR.split(label.strip()) if p]
+    parts = [p for p in _SEPARATOR.split(label.strip()) if p] or [label.strip()]
     return (*parts[:2], "·".join(parts[2:])) if len(parts) > 3 else tuple(parts)
 
 
 class LabelBook:
-    """Resolve labels against a catalogue; answers are remembered and counted."""
+    """Resolve labels against a catalogue; answers are remembered and counted.
+
+    A path may leave out levels as long as one leaf only is meant.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._by_path: dict[tuple[str, ...], str] = {}
-        count = Counter(leaf.name for leaf in catalogue.leaves)
+        short: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
         for leaf in catalogue.leaves:
             path = catalogue.path(leaf.code)
-            for names in (path, (path[0], path[2]), (path[1], path[2])):
-                self._by_path.setdefault(names, leaf.code)
-            if count[leaf.name] == 1:
-                self._by_path.setdefault((leaf.name,), leaf.code)
+            self._by_path.setdefault(path, leaf.code)
+            for names in ((path[0], path[2]), (path[1], path[2]), (path[2],)):
+                short[names].add(leaf.code)
+        self._by_short_path = {names: sorted(codes) for names, codes in short.items()}
         self._known: dict[str, Resolved] = {}
         self.retired: Counter[str] = Counter()
 
@@ -65,6 +71,12 @@ class LabelBook:
 
     def _look_up(self, label: str) -> Resolved:
         catalogue = self.catalogue
+        names = path_of(label)
+        # A label that a leaf was made of means that leaf, whatever else it is short for.
+        for top in (_EVERYTHING, names[0]):
+            code = self._by_path.get(_three_levels(names, top))
+            if code is not None:
+                return Resolved(code)
         if label in catalogue.by_code:
             return Resolved(label)
         if label in catalogue.retired_by_code:
@@ -76,9 +88,14 @@ class LabelBook:
                     None, AMBIGUOUS, f"{label} 的后继有 {'、'.join(heirs)}，须由人选定", True
                 )
             return Resolved(None, UNKNOWN, f"{label} 已退役且没有后继", True)
-        code = self._by_path.get(path_of(label))
-        if code is not None:
-            return Resolved(code)
+        meant = self._by_short_path.get(names, ())
+        if len(meant) == 1:
+            return Resolved(meant[0])
+        if meant:
+            paths = "、".join(" › ".join(catalogue.path(code)) for code in meant[:_SHOWN])
+            return Resolved(
+                None, SEVERAL, f"“{label[:40]}”可指 {len(meant)} 项：{paths}，请写全路径"
+            )
         if catalogue.name_of(label) is not None:
             return Resolved(None, TOO_HIGH, f"{label} 不是细项编码")
         return Resolved(None, UNKNOWN, f"目录里没有“{label[:40]}”")
@@ -90,7 +107,8 @@ def catalogue_of_labels(
     """Make a catalogue of the labels themselves, for data with a scheme of its own.
 
     A label may be a leaf code (``09-02-003``), a path (``市容 › 占道 › 游商``) or a plain name.
-    Up to 99 plain names are level-1 classes of one leaf each; more stand in one class.
+    Up to 99 plain names are level-1 classes of one leaf each; more stand in one class. Labels that
+    write the same path differently are one leaf.
 
     Parameters
     ----------
@@ -114,7 +132,12 @@ def catalogue_of_labels(
         nodes = {name: (name[:2], name[:5], name) for name in names}
         codes = {name: name for name in names}
     else:
-        nodes = {name: _three_levels(name, len(names)) for name in names}
+        label_of: dict[tuple[str, str, str], str] = {}
+        for name in names:
+            parts = path_of(name)
+            top = parts[0] if len(names) <= _MOST_CLASSES else _EVERYTHING
+            label_of.setdefault(_three_levels(parts, top), name)
+        nodes = {name: path for path, name in label_of.items()}
         codes = _number(nodes)
     directions = units or {}
     classes: dict[str, LevelOneClass] = {}
@@ -145,11 +168,10 @@ def catalogue_of_labels(
     )
 
 
-def _three_levels(name: str, count: int) -> tuple[str, str, str]:
-    parts = path_of(name)
+def _three_levels(parts: tuple[str, ...], top: str) -> tuple[str, str, str]:
+    """Fill up a written path; a plain name stands in the class ``top``."""
     if len(parts) == 1:
-        top = name if count <= _MOST_CLASSES else "全部类目"
-        return (top, top, name)
+        return (top, top, parts[0])
     if len(parts) == 2:
         return (parts[0], parts[0], parts[1])
     return (parts[0], parts[1], parts[2])

@@ -27,7 +27,8 @@ def model_card(
         f"* 目录：{record['versions']['catalogue']}，{record['leaves']} 个细项，"
         f"其中 {record['leaves_with_tickets']} 个有训练工单；其余细项只靠目录里的名称、定义与例句。",
         "* 限度：学的是历史派单，历史上的错派与偏差也会学到；目录、单位或规则改动后应重新训练并评测。",
-        "* 没有用到市民的姓名、电话、身份等特征；词表只存字对的散列，不存原文。",
+        "* 训练用的是没有脱敏的诉求内容：反复出现的姓名等字样也可能成为特征。模型包不存工单原文，"
+        f"只存{_kept(record)}、训练原文的散列。散列防不住逐字穷举，模型包请当作内部资料保管。",
         "",
         "## 数据",
         "",
@@ -44,7 +45,7 @@ def model_card(
         + (
             f"按时间（校准自 {split['calibrate_from'] or '—'}，评测自 {split['test_from'] or '—'}）"
             if split["by_time"]
-            else "工单没有时间，随机划分"
+            else "有时间的工单不到一半，随机划分"
         )
         + f"；近似重复的工单不跨部分（{split['repeated']} 件有重复）",
     ]
@@ -113,6 +114,11 @@ def _head(name: str) -> list[str]:
         "",
         "* 用途：为 12345 诉求给出类目、承办单位、时限与把握，供派单员参考；不替人作决定，不据此丢弃诉求。",
     ]
+
+
+def _kept(record: Mapping[str, Any]) -> str:
+    """Tell what of the tickets' words the classifier holds."""
+    return "网络权重" if record.get("encoder") else "字与字对的散列及其权重"
 
 
 def _run(record: Mapping[str, Any]) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from jiesu_nlp.batch.extras import need
 from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.locate.xlsx import xlsx_rows
 from jiesu_nlp.stream import Line, json_objects, open_lines
+from training.excerpt import shown_names
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".parquet", ".arrow")
 _DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
@@ -21,13 +22,18 @@ _BATCH = 4096
 UNREADABLE = "\ufffd\ufffd"
 # A cell of more lines or characters is no ticket: a quotation mark lacks its partner.
 _MOST_LINES_IN_CELL = 1000
+# So many lines in a cell that could each be a row are rows.
+_ROWS_IN_CELL = 3
 _BUFFER = 1 << 20
 _LONGEST_CELL = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as it stands in the file; ``fault`` says why it could not be read."""
+    """One row as it stands in the file; ``fault`` says why it could not be read.
+
+    With a fault there are no values: nobody knows which column they belong to.
+    """
 
     where: str
     values: Mapping[str, Any]
@@ -76,7 +82,7 @@ def raw_rows(path: Path) -> Iterator[RawRow]:
 
 
 def _readable(line: Line) -> str:
-    return line.text if line.fault is None else UNREADABLE + "\n"
+    return line.text.replace("\x00", "") if line.fault is None else UNREADABLE + "\n"
 
 
 def _csv_rows(path: Path) -> Iterator[RawRow]:
@@ -85,31 +91,35 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
         first = next(lines, None)
         if first is None:
             raise DataError("文件是空的", path=path)
+        if first.fault is not None:
+            raise DataError(first.fault, path=path, line=1, remedy="转成 UTF-8")
         delimiter = max(",\t;", key=first.text.count)
+        # The lines of the row that is being read.
+        taken: list[Line] = []
 
         def source() -> Iterator[str]:
-            yield _readable(first)
-            for line in lines:
-                yield _readable(line).replace("\x00", "")
+            for line in chain((first,), lines):
+                taken.append(line)
+                yield _readable(line)
 
         reader = csv.reader(source(), delimiter=delimiter)
         start = 1
         try:
-            header = _distinct([name.strip() for name in next(reader)], path)
+            header = [name.strip() for name in next(reader)]
+            if fault := _fault_of(taken, header, len(header), delimiter):
+                raise DataError(fault, path=path, line=1, remedy="检查这一行的引号是否成对")
+            _distinct(header, path)
             while True:
                 start = reader.line_num + 1
+                taken.clear()
                 cells = next(reader)
                 if not any(cell.strip() for cell in cells):
                     continue
                 where = f"{path.name} 第 {start} 行"
-                values = dict(zip_longest(header, cells[: len(header)]))
-                if reader.line_num - start >= _MOST_LINES_IN_CELL:
-                    fault = f"直到第 {reader.line_num} 行都在一对引号里，多半是引号没有配对"
-                    yield RawRow(where, values, fault)
-                elif len(cells) > len(header):
-                    yield RawRow(where, values, f"有 {len(cells)} 列，表头只有 {len(header)} 列")
+                if fault := _fault_of(taken, cells, len(header), delimiter):
+                    yield RawRow(where, {}, fault)
                 else:
-                    yield RawRow(where, values)
+                    yield RawRow(where, dict(zip_longest(header, cells)))
         except StopIteration:
             return
         except csv.Error as error:
@@ -121,11 +131,48 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
             ) from None
 
 
+def _fault_of(
+    lines: Sequence[Line], cells: Sequence[str], columns: int, delimiter: str
+) -> str | None:
+    """Say what is wrong with a row of a file of so many columns, if anything is."""
+    for line in lines:
+        if line.fault is not None:
+            return line.fault
+    if len(lines) > 1 and _unpaired(lines, columns, delimiter):
+        return f"直到第 {lines[-1].number} 行都在一对引号里，多半是引号没有配对"
+    if len(cells) > columns:
+        return f"有 {len(cells)} 列，表头只有 {columns} 列"
+    return None
+
+
+def _unpaired(lines: Sequence[Line], columns: int, delimiter: str) -> bool:
+    """Tell whether a quotation mark without partner made one row of many.
+
+    The mark that ends such a row was meant to begin a cell, so a cell's text follows it where a
+    delimiter should; or the row ends with the file. If by chance a delimiter does follow, the
+    lines between still look like rows.
+    """
+    if len(lines) > _MOST_LINES_IN_CELL:
+        return True
+    try:
+        next(csv.reader(map(_readable, lines), delimiter=delimiter, strict=True))
+    except csv.Error:
+        return True
+    inner = lines[1:-1]
+    return (
+        columns > 2
+        and len(inner) >= _ROWS_IN_CELL
+        and all(line.text.count(delimiter) == columns - 1 for line in inner)
+    )
+
+
 def _distinct(header: list[str], path: Path) -> list[str]:
     """Return the header; of two columns of one name nobody knows which is meant."""
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
-        raise DataError(f"列名重复：{'、'.join(twice)}", path=path, remedy="每列一个不同的名字")
+        raise DataError(
+            f"列名重复：{shown_names(twice, header)}", path=path, remedy="每列一个不同的名字"
+        )
     return header
 
 

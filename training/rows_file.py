@@ -23,7 +23,10 @@ def rows_file(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        # What UTF-8 cannot hold, half a surrogate pair, becomes its JSON escape.
+        with temporary.open(
+            "w", encoding="utf-8", errors="backslashreplace", newline="\n"
+        ) as stream:
 
             def write(row: Mapping[str, Any]) -> None:
                 stream.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")

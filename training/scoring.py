@@ -48,8 +48,6 @@ class Scored:
         The suggestion; ``nan`` where the ticket does not say.
     unit_confidence, decision, place_status
         What the suggestion says of itself.
-    unit_guess
-        Class of the suggested unit.
     """
 
     tickets: list[LabelledTicket]
@@ -73,7 +71,6 @@ class Scored:
     invented: Array
     tier: Array
     unit_confidence: Array
-    unit_guess: Array
     decision: Array
     place_status: Array
 
@@ -220,7 +217,6 @@ def _suggested(dispatcher: Dispatcher, batch: Sequence[LabelledTicket]) -> dict[
             else np.nan,
             "tier": float(demand.deadline.tier == ticket.tier) if ticket.tier else np.nan,
             "unit_confidence": demand.confidence,
-            "unit_guess": unit.unit_class,
             "decision": demand.decision,
             "place_status": place.status,
         }
@@ -235,5 +231,5 @@ def _nothing(n: int) -> dict[str, Array]:
     names = "leaf_served unit_strict unit_lenient district town invented tier unit_confidence"
     return {
         **dict.fromkeys(names.split(), nan),
-        **dict.fromkeys(("unit_guess", "decision", "place_status"), empty),
+        **dict.fromkeys(("decision", "place_status"), empty),
     }

@@ -1,8 +1,8 @@
 """Divide tickets into training, calibration and test: by time, repeated complaints together.
 
 A group of near-duplicates goes where its earliest ticket goes, so the later parts hold only
-matters that training never saw. Tickets without a time are divided at random if no ticket has
-one; otherwise they are trained on, since nothing shows that they are late.
+matters that training never saw. If fewer than half of the tickets have a time, all are divided at
+random; otherwise those without are trained on, since nothing shows that they are late.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _MOSTLY = 0.5
 class Split:
     """Ticket numbers of each part, and how the division was made.
 
-    ``by_time`` tells whether the later tickets are those held out; ``groups`` how many groups of
+    ``by_time`` tells whether the later tickets are those held out (else they are drawn at random);
+    ``groups`` how many groups of
     near-duplicates there are, ``repeated`` how many tickets are in one with another.
     """
 

@@ -13,9 +13,8 @@ from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.gates import GateBook
 from jiesu_nlp.knowledge import Knowledge, read_knowledge
 from jiesu_nlp.route.rules import RuleSet
-from training.labels import catalogue_of_labels
-from training.raw_rows import data_files, raw_rows
-from training.tickets import resolve_columns
+from training.labels import LabelBook, Resolved, catalogue_of_labels
+from training.tickets import Rejected, read_tickets
 
 LABELS_ONLY = "labels-only"
 _SHOWN = 5
@@ -94,30 +93,48 @@ def _foreign(catalogue: Catalogue, home: Path) -> Knowledge:
     )
 
 
+class _AnyLabel(LabelBook):
+    """Takes every label as it stands, so that labels are read as tickets will be."""
+
+    def __init__(self) -> None:
+        super().__init__(Catalogue(version="", title="", classes=(), groups=(), leaves=()))
+
+    def resolve(self, label: str) -> Resolved:
+        """Return the label itself."""
+        return Resolved(label)
+
+
 def labels_of_data(data: Sequence[Path], columns: Mapping[str, str] | None = None) -> Catalogue:
-    """Make a catalogue of the labels in data; the unit most often given is a leaf's direction."""
-    labels: Counter[str] = Counter()
+    """Make a catalogue of the labels in data; the unit most often given is a leaf's direction.
+
+    Raises
+    ------
+    DataError
+        If no row is usable, there are fewer than two labels, or too many to be labels.
+    """
+    labels: set[str] = set()
     units: dict[str, Counter[str]] = defaultdict(Counter)
+    rejected: Counter[str] = Counter()
     for source in data:
-        for file in data_files(source):
-            names: dict[str, str] | None = None
-            for row in raw_rows(file):
-                if row.fault is not None:
-                    continue
-                names = names or resolve_columns(tuple(row.values), columns or {}, file)
-                label = str(row.values.get(names["code"]) or "").strip()
-                text = row.values.get(names["text"])
-                if not label or not isinstance(text, str) or not text.strip():
-                    continue
-                labels[label] += 1
-                if len(labels) > _MOST_LABELS:
-                    raise DataError(
-                        f"编码一栏有 {_MOST_LABELS} 种以上的值，不像类目",
-                        path=file,
-                        remedy="检查编码列是否选对（--column code=列名）",
-                    )
-                unit = row.values.get(names.get("unit", ""))
-                if unit:
-                    units[label][str(unit).strip()] += 1
+        for item in read_tickets([source], _AnyLabel(), columns=columns):
+            if isinstance(item, Rejected):
+                rejected[item.reason] += 1
+                continue
+            labels.add(item.code)
+            if len(labels) > _MOST_LABELS:
+                raise DataError(
+                    f"编码一栏有 {_MOST_LABELS} 种以上的值，不像类目",
+                    path=source,
+                    remedy="检查编码列是否选对（--column code=列名）",
+                )
+            for unit in item.units[:1]:
+                units[item.code][unit] += 1
+    if rejected and not labels:
+        reasons = "，".join(f"{reason} {n} 行" for reason, n in rejected.most_common())
+        raise DataError(
+            f"没有一行能用：{reasons}",
+            path="、".join(map(str, data)),
+            remedy="改正这些行，或用 --column 字段=列名 指明各列",
+        )
     directions = {label: found.most_common(1)[0][0] for label, found in units.items()}
     return catalogue_of_labels(labels, directions, version="labels")

@@ -16,6 +16,7 @@ from typing import Any
 from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.stream import open_lines
 from jiesu_nlp.ticket import Ticket, check_text
+from training.excerpt import excerpt, shown_names
 from training.labels import LabelBook
 from training.raw_rows import UNREADABLE, RawRow, data_files, raw_rows
 
@@ -28,7 +29,12 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "weight": ("weight", "权重"),
     "source": ("source", "来源", "渠道", "channel"),
 }
+# What the gold tickets state besides, always under these names.
+GOLD_COLUMNS = (
+    "codes_ok", "also", "unit_ok", "voice", "tier", "type", "gate", "district", "town",
+)  # fmt: skip
 _TITLES = {"text": "诉求内容", "code": "目录编码"}
+_DETAIL = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,15 @@ class Rejected:
     row: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class TicketRow:
+    """A row as it stands in the file, the file's column of each field, and what it comes to."""
+
+    values: Mapping[str, Any]
+    names: Mapping[str, str]
+    ticket: LabelledTicket | Rejected
+
+
 def read_tickets(
     paths: Iterable[Path],
     labels: LabelBook,
@@ -111,9 +126,21 @@ def read_tickets(
     DataError
         If a file has no column for the text or the code, or is damaged.
     """
+    return (row.ticket for row in read_rows(paths, labels, columns=columns))
+
+
+def read_rows(
+    paths: Iterable[Path],
+    labels: LabelBook,
+    *,
+    columns: Mapping[str, str] | None = None,
+) -> Iterator[TicketRow]:
+    """Yield what :func:`read_tickets` does, each with the row that it was made of."""
     for path in paths:
         for file in data_files(Path(path)):
-            yield from _tickets_of(file, labels, dict(columns or {}))
+            for row, names in _named_rows(file, columns or {}, ("text", "code")):
+                ticket = _unread(row) if row.fault else ticket_of_row(row, names, labels)
+                yield TicketRow(row.values, names, ticket)
 
 
 def read_unlabelled(
@@ -133,15 +160,12 @@ def read_unlabelled(
         if file.suffix.lower() == ".txt":
             yield from _lines_of_text(file)
             continue
-        names: dict[str, str] | None = None
-        for row in raw_rows(file):
+        for row, names in _named_rows(file, columns or {}, ("text",)):
             if row.fault is not None:
-                yield Rejected(row.where, "无法读取", row.fault, row.values)
+                yield _unread(row)
                 continue
-            if names is None:
-                names = resolve_columns(tuple(row.values), columns or {}, file, needed=("text",))
             text = row.values.get(names["text"])
-            known = row.values.get(names.get("id", ""))
+            known = row.values.get(names["id"]) if "id" in names else None
             yield _unlabelled(row.where, text, None if known is None else str(known))
 
 
@@ -158,7 +182,7 @@ def _lines_of_text(path: Path) -> Iterator[Ticket | Rejected]:
 def _unlabelled(where: str, text: Any, known: str | None) -> Ticket | Rejected:
     if not isinstance(text, str):
         reason = "诉求为空" if text is None else "诉求不是文字"
-        return Rejected(where, reason, str(text)[:40], {})
+        return Rejected(where, reason, excerpt(str(text), _DETAIL), {})
     try:
         check_text(text)
     except UsageError as fault:
@@ -166,25 +190,30 @@ def _unlabelled(where: str, text: Any, known: str | None) -> Ticket | Rejected:
     return Ticket(text, id=known)
 
 
-def _tickets_of(
-    path: Path, labels: LabelBook, columns: dict[str, str]
-) -> Iterator[LabelledTicket | Rejected]:
+def _unread(row: RawRow) -> Rejected:
+    return Rejected(row.where, "无法读取", row.fault or "", row.values)
+
+
+def _named_rows(
+    path: Path, columns: Mapping[str, str], needed: Sequence[str]
+) -> Iterator[tuple[RawRow, Mapping[str, str]]]:
+    """Yield the rows of a file with the column of each field; a row with a fault has none."""
     # The objects of a JSONL file need not all have the same fields.
     names_of: dict[tuple[str, ...], dict[str, str]] = {}
     first: dict[str, str] | None = None
     for row in raw_rows(path):
         if row.fault is not None:
-            yield Rejected(row.where, "无法读取", row.fault, row.values)
+            yield row, {}
             continue
         present = tuple(row.values)
         names = names_of.get(present)
         if names is None:
             if first is None:
-                names = first = resolve_columns(present, columns, path)
+                names = first = resolve_columns(present, columns, path, needed=needed)
             else:
                 names = {**first, **_columns_in(present, columns)}
             names_of[present] = names
-        yield ticket_of_row(row, names, labels)
+        yield row, names
 
 
 def resolve_columns(
@@ -208,12 +237,12 @@ def resolve_columns(
         raise UsageError(f"不认识的字段 {'、'.join(unknown)}；可用 {'、'.join(COLUMNS)}")
     for title in chosen.values():
         if title not in present:
-            raise UsageError(f"{path} 里没有列“{title}”；有：{'、'.join(present) or '（无）'}")
+            raise UsageError(f"{path} 里没有列“{title}”；有：{shown_names(present)}")
     names = _columns_in(present, chosen)
     for name in needed:
         if name not in names:
             raise DataError(
-                f"没有{_TITLES[name]}列；有：{'、'.join(map(str, present)) or '（无）'}",
+                f"没有{_TITLES[name]}列；有：{shown_names(present)}",
                 path=path,
                 remedy=f"用 --column {name}=列名 指明",
             )
@@ -240,14 +269,15 @@ def ticket_of_row(
         return Rejected(row.where, reason, detail, values)
 
     def text_of(name: str) -> str:
-        value = values.get(names.get(name, ""))
+        value = values.get(names[name]) if name in names else None
         return "" if value is None else str(value).strip()
 
     text = values.get(names["text"])
     if not isinstance(text, str):
-        return reject("诉求为空" if text is None else "诉求不是文字", str(text)[:40])
+        reason = "诉求为空" if text is None else "诉求不是文字"
+        return reject(reason, excerpt(str(text), _DETAIL))
     if UNREADABLE in text:
-        return reject("编码无法识别", text[:40])
+        return reject("编码无法识别", excerpt(text, _DETAIL))
     try:
         check_text(text)
     except UsageError as fault:
@@ -303,14 +333,20 @@ def _plain(value: Any) -> str | None:
 def _many(value: Any) -> list[str]:
     if value is None:
         return []
-    if isinstance(value, str):
-        return [part for part in re.split(r"[;；、\s]+", value) if part]
-    return [str(v) for v in value]
+    if isinstance(value, list | tuple):
+        return [str(v) for v in value]
+    return [part for part in re.split(r"[;；、\s]+", str(value)) if part]
 
 
 _DAY = re.compile(
-    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?(?:[T\s]*(\d{1,2})[:：时](\d{1,2})(?:[:：分](\d{1,2}))?)?"
+    r"(?P<year>\d{4})[-/.年](?P<month>\d{1,2})[-/.月](?P<day>\d{1,2})日?"
+    r"(?:[\s(（]*(?:星期|周)[一二三四五六日天][)）]?)?"
+    r"(?:[T\s]*(?P<before>上午|下午|[AP]M)?\s*"
+    r"(?P<hour>\d{1,2})[:：时点](?:(?P<minute>\d{1,2})(?:[:：分](?P<second>\d{1,2}))?)?"
+    r"(?:\.\d+)?\s*(?P<after>上午|下午|[AP]M)?(?:\s*[-+]\d{2}:?(?:\d{2})?)?)?",
+    re.IGNORECASE,
 )
+_NOON = 12
 
 
 def iso_time(value: Any) -> str | None:
@@ -327,10 +363,18 @@ def iso_time(value: Any) -> str | None:
     if re.fullmatch(r"\d{8}", text):
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
     found = _DAY.match(text)
-    if found is None:
+    # Figures that are left over are a time of day written in some other way.
+    if found is None or re.search(r"\d", text[found.end() :]):
         return None
-    parts = [int(p or 0) for p in found.groups()]
+    year, month, day, hour, minute, second = (
+        int(found[part] or 0) for part in ("year", "month", "day", "hour", "minute", "second")
+    )
+    half = (found["before"] or found["after"] or "").upper()
+    if half in ("下午", "PM") and hour < _NOON:
+        hour += _NOON
+    elif half in ("上午", "AM") and hour == _NOON:
+        hour = 0
     try:
-        return datetime(*parts).isoformat(timespec="seconds")  # type: ignore[arg-type]
+        return datetime(year, month, day, hour, minute, second).isoformat(timespec="seconds")
     except ValueError:
         return None

@@ -263,9 +263,12 @@ def train(
         "code": code_version(),
         **knowledge.versions(),
     }
+    # A taxonomy without says has no ordinary matters to tell emergencies from.
+    has_says = any(leaf.says for leaf in knowledge.catalogue.leaves)
+    gate_scorer = fit_gate_scorer(knowledge) if has_says else None
     evaluation = None
     if parts["test"]:
-        dispatcher = Dispatcher(knowledge, classifier, calibration, versions)
+        dispatcher = Dispatcher(knowledge, classifier, calibration, versions, gate_scorer)
         evaluation = evaluate(
             dispatcher,
             sample(parts["test"], _MOST_TO_EVALUATE, options.seed),
@@ -286,11 +289,9 @@ def train(
         "peak_memory_mb": peak_memory_mb(),
     }
     summary = None if evaluation is None else evaluation.to_json()["overall"]
-    has_says = any(leaf.says for leaf in knowledge.catalogue.leaves)
     files = {
         **classifier.to_files(),
-        # A taxonomy without says has no ordinary matters to tell emergencies from.
-        **(fit_gate_scorer(knowledge).to_files() if has_says else {}),
+        **(gate_scorer.to_files() if gate_scorer is not None else {}),
         **knowledge.to_files(),
         CALIBRATION_FILE: json_bytes(calibration.to_json()),
         RECORD_FILE: json_bytes(record),

@@ -64,6 +64,12 @@ def test_a_file_of_rows_is_whole_or_absent(tmp_path):
         pass
 
 
+def test_any_text_can_stand_in_a_file_of_rows(tmp_path):
+    with rows_file(tmp_path / "a.jsonl") as write:
+        write({"甲": "路灯\ud83d"})
+    assert json.loads((tmp_path / "a.jsonl").read_text(encoding="utf-8")) == {"甲": "路灯\ud83d"}
+
+
 def test_membership_is_that_of_a_set():
     rng = np.random.default_rng(0)
     known = np.unique(rng.integers(0, 500, 200, dtype=np.uint64))

@@ -70,7 +70,9 @@ def test_compare_and_promote(jiesu, fresh, models):
     assert "不启用" in refused.output
     assert "细项首位正确" in refused.output
     assert Registry(models).active() == "good"
-    assert jiesu("promote", "twin", "--data", fresh, "--dry-run").exit_code == 0
+    tried = jiesu("promote", "twin", "--data", fresh, "--dry-run")
+    assert tried.exit_code == 0
+    assert "没有检查：街道乡镇正确（0 件）" in tried.output + (tried.stderr or "")
     assert Registry(models).active() == "good"
     assert jiesu("promote", "twin", "--data", fresh).exit_code == 0
     assert Registry(models).active() == "twin"
@@ -103,9 +105,38 @@ def test_audit_there_and_back(jiesu, tmp_path):
     fixed = tmp_path / "改正后.jsonl"
     result = jiesu("audit", "--data", path, "--verdicts", table, "--output", fixed)
     assert result.exit_code == 0, result.output
-    assert len(fixed.read_text(encoding="utf-8").splitlines()) == 200
+    after = [json.loads(line) for line in fixed.read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in after] == [row["id"] for row in rows]
+    changed = [(a, b) for a, b in zip(rows, after, strict=True) if a != b]
+    assert changed
+    assert all(a | {"path": b["path"]} == b for a, b in changed)
+    assert {row["path"] for row in after} == {row["path"] for row in rows}
     again = jiesu("data", "check", fixed, "--taxonomy", "labels-only")
     assert again.exit_code == 0, again.output
+
+
+def test_verdicts_on_changed_data_write_nothing(jiesu, tmp_path):
+    from openpyxl import load_workbook
+
+    rows = small_tickets(100, seed=5, noise=0.2)
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    table = tmp_path / "核对.xlsx"
+    jiesu("audit", "--data", path, "--output", table, "--folds", 0, "--most", 3)
+    book = load_workbook(table)
+    book.active["H2"] = "剔除"
+    book.save(table)
+    write_jsonl(path, [rows[-1], *rows[:-1]])
+    with pytest.raises(DataError, match="诉求或标签变了"):
+        jiesu("audit", "--data", path, "--verdicts", table, "--output", tmp_path / "改正后.jsonl")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jsonl", "核对.xlsx"]
+
+
+@pytest.mark.parametrize("verb", ["train", "sample"])
+def test_a_seed_below_zero_is_refused_at_once(jiesu, verb):
+    tail = ("-i", "没有.csv", "-o", "a") if verb == "sample" else ("--data", "没有.csv", "-o", "a")
+    result = jiesu(verb, *tail, "--seed", -1)
+    assert result.exit_code == 2
+    assert "--seed" in result.output + (result.stderr or "")
 
 
 def test_sample_writes_candidates(jiesu, fresh, tmp_path):

@@ -1,5 +1,12 @@
+from dataclasses import replace
+
+import pytest
+
 from jiesu_nlp.catalogue import Catalogue, Group, Leaf, LevelOneClass, Neighbour
+from jiesu_nlp.errors import DataError
 from training.confusability import confusability, to_markdown
+from training.cross_validation import held_out_fold
+from training.labels import catalogue_of_labels
 from training.low_rank import Recipe
 
 TOPICS = {
@@ -37,3 +44,18 @@ def test_twins_are_reported_and_strangers_are_not():
     assert not twin.harmless
     assert twin.separated
     assert "路灯二" in to_markdown(report, catalogue)
+
+
+def test_a_catalogue_without_says_is_told():
+    catalogue = catalogue_of_labels(["甲", "乙"], version="v")
+    with pytest.raises(DataError, match="没有一条例句"):
+        confusability(catalogue, recipe=Recipe(rank=2, runs=1, epochs=1))
+
+
+def test_a_fold_may_hold_no_says():
+    catalogue = catalogue_of_labels(["甲", "乙"], version="v")
+    first, second = catalogue.leaves
+    catalogue = replace(catalogue, leaves=(replace(first, says=("路灯不亮",)), second))
+    held_out = held_out_fold(catalogue, 1)
+    assert held_out.texts == []
+    assert held_out.probabilities.shape == (0, 2)

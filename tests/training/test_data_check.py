@@ -1,7 +1,9 @@
 import json
+from dataclasses import replace
 
 import pytest
 
+from jiesu_nlp.catalogue.model import RetiredLeaf
 from tests.training.conftest import write_jsonl
 from training.data_check import check_data, encoding_of
 from training.labels import LabelBook
@@ -56,6 +58,40 @@ def test_leakage_against_other_data(tmp_path, book):
     b = write_jsonl(tmp_path / "b.jsonl", [{"text": LONG + "。", "code": LEAF}])
     found = check_data([a], book, against=[b])
     assert found.doubts["与对照数据重复（泄漏）"].count == 1
+
+
+def test_retired_codes_of_other_data_are_not_counted(tmp_path, knowledge):
+    catalogue = replace(knowledge.catalogue, retired=(RetiredLeaf("90-01-001", "旧", (LEAF,)),))
+    rows = [{"text": LONG, "code": LEAF}, {"text": "路灯不亮没人修", "code": "90-01-001"}]
+    a = write_jsonl(tmp_path / "a.jsonl", rows)
+    b = write_jsonl(tmp_path / "b.jsonl", [{"text": "井盖丢了", "code": "90-01-001"}] * 7)
+    found = check_data([a], LabelBook(catalogue), against=[b])
+    assert found.retired == {f"90-01-001 → {LEAF}": 1}
+
+
+def test_unusable_rows_are_written_without_personal_data(tmp_path, book):
+    rows = [
+        {"text": "路灯不亮", "code": "没有", "来电号码": 13912345678, "来电人": "张三丰"},
+        {"text": ["我叫李晓明", {"电话": 13912345678}], "code": LEAF, "also": "13912345678"},
+        {"text": 13912345678, "code": LEAF, "对话": ["我叫李晓明，电话13912345678"]},
+        {"text": "路灯不亮", "code": "没有", "weight": 1, "district": None},
+    ]
+    rejected = tmp_path / "不能用.jsonl"
+    check_data([write_jsonl(tmp_path / "a.jsonl", rows)], book, rejected_to=rejected)
+    written = rejected.read_text(encoding="utf-8")
+    assert not any(said in written for said in ("1391234", "张三丰", "晓明"))
+    first, *_, last = map(json.loads, written.splitlines())
+    assert first["row"] == {"text": "路灯不亮", "code": "没有"}
+    assert last["row"] == {"text": "路灯不亮", "code": "没有", "weight": 1, "district": None}
+    assert first["reason"] == "编码不存在"
+
+
+def test_a_column_named_by_the_user_is_written_too(tmp_path, book):
+    rejected = tmp_path / "不能用.jsonl"
+    path = write_jsonl(tmp_path / "a.jsonl", [{"说了啥": "电话13912345678", "编码": "没有"}])
+    check_data([path], book, columns={"text": "说了啥"}, rejected_to=rejected)
+    row = json.loads(rejected.read_text(encoding="utf-8"))["row"]
+    assert row == {"说了啥": "电话" + "*" * 11, "编码": "没有"}
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,21 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 
 from jiesu_nlp import Dispatcher
 from jiesu_nlp.errors import DataError, UsageError
+from jiesu_nlp.locate.xlsx import xlsx_rows
+from jiesu_nlp.text.redact import redact
 from tests.training.conftest import small_tickets, write_jsonl
-from training.audit import (
-    apply_verdicts,
-    export_suspects,
-    fingerprint,
-    read_verdicts,
-    suspects,
-)
-from training.compare import compare, refusals
+from training.audit import Suspect, Verdict, correct, export_suspects, read_verdicts, suspects
+from training.compare import GUARDS, LEAST, WIDE, Comparison, compare, refusals, unchecked
 from training.cross_fit import score_across_folds
 from training.evaluate import NAMES, evaluate, slices
-from training.labels import LabelBook
+from training.labels import LabelBook, catalogue_of_labels
 from training.metrics import Paired
 from training.report import render_report
 from training.sampling import RARE, UNSURE, choose
@@ -198,11 +195,33 @@ def test_a_worse_bundle_is_refused_with_reasons(small_dispatcher, worse, fresh):
     ],
 )
 def test_the_guard_weighs_size_and_certainty(difference, low, high, refused):
-    from training.compare import Comparison
-
     paired = Paired(0.9, 0.9 + difference, difference, low, high, 0.5, 100)
     found = refusals(Comparison(100, {"level1": paired}, (1, 1)), stated_coverage=0.95)
     assert bool(found) == refused
+
+
+def test_what_a_guard_has_too_few_tickets_for_is_named_and_not_judged():
+    def paired(second, n):
+        return Paired(1.0, second, second - 1, second - 1.1, second - 0.9, 0.01, n)
+
+    figures = {key: paired(1.0, 500) for key in GUARDS}
+    del figures["town"]
+    figures["unit_lenient"] = paired(2 / 3, LEAST - 1)
+    found = Comparison(500, figures, (1, 1))
+    assert unchecked(found) == {"unit_lenient": LEAST - 1, "town": 0}
+    assert refusals(found, stated_coverage=0.95) == []
+    figures["unit_lenient"] = paired(2 / 3, LEAST)
+    assert unchecked(found) == {"town": 0}
+    assert [r.key for r in refusals(found, stated_coverage=0.95)] == ["unit_lenient"]
+
+
+def test_the_help_tells_what_is_tolerated_of_figures_that_wander():
+    from training.cli.judge import promote
+
+    hints = get_type_hints(promote, include_extras=True)
+    told = hints["tolerance"].__metadata__[0].help
+    for key, allowed in WIDE.items():
+        assert f"{NAMES[key]}为 {allowed}" in told.replace(" 为", "为")
 
 
 # --- audit ----------------------------------------------------------------------------------------
@@ -235,6 +254,7 @@ def test_verdicts_come_back(small_dispatcher, noisy, tmp_path):
     from openpyxl import load_workbook
 
     tickets, _ = noisy
+    data = write_jsonl(tmp_path / "评测.jsonl", small_tickets(400, seed=21, noise=0.12))
     catalogue = small_dispatcher.catalogue
     found = suspects(score(small_dispatcher, tickets, end_to_end=False))[:3]
     path = tmp_path / "核对.xlsx"
@@ -246,14 +266,136 @@ def test_verdicts_come_back(small_dispatcher, noisy, tmp_path):
     book.save(path)
     verdicts = read_verdicts(path, catalogue)
     assert len(verdicts) == 2
-    after = [t for t, _ in apply_verdicts(tickets, verdicts)]
-    changed = next(t for t in after if t and t.text == found[0].ticket.text)
-    assert changed.code == catalogue.codes[found[0].better]
-    assert after.count(None) == sum(t.text == found[1].ticket.text for t in tickets)
+    after: list[dict[str, str]] = []
+    done = correct([data], LabelBook(catalogue), verdicts, after.append)
+    assert (done.written, done.changed, done.dropped, done.missing) == (399, 1, 1, 0)
+    before = {row["id"]: row for row in small_tickets(400, seed=21, noise=0.12)}
+    right = " › ".join(catalogue.path(catalogue.codes[found[0].better]))
+    before[found[0].ticket.id]["path"] = right
+    del before[found[1].ticket.id]
+    assert after == list(before.values())
     sheet["H4"] = "不知道"
     book.save(path)
     with pytest.raises(DataError, match=r"第 4 行.*不认识的结论"):
         read_verdicts(path, catalogue)
+
+
+GOLD = {
+    "text": "路灯不亮，我叫王建国，电话13812345678",
+    "code": "甲",
+    "also": ["乙"],
+    "unit": "交通",
+    "unit_ok": ["城市管理"],
+    "tier": "7d",
+    "district": "朝阳区",
+    "town": None,
+    "voice": "asr",
+    "处理人": "某",
+}
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Data of two identical tickets and one more, its labels, and a maker of verdicts."""
+    labels = LabelBook(catalogue_of_labels(["甲", "乙", "丙"], version="v"))
+    code = {name: labels.resolve(name).code for name in "甲乙丙"}
+    path = write_jsonl(tmp_path / "a.jsonl", [GOLD, {"text": "井盖丢了", "code": "乙"}, GOLD])
+
+    def verdict(line, right, row=1, text=GOLD["text"], label="甲"):
+        place = f"a.jsonl 第 {row} 行"
+        return Verdict(place, redact(text), code[label], right and code[right], line)
+
+    return path, labels, verdict
+
+
+def test_a_corrected_row_keeps_all_but_its_label(two):
+    path, labels, verdict = two
+    rows = []
+    done = correct([path], labels, [verdict(2, "乙"), verdict(3, "乙", row=3)], rows.append)
+    assert rows == [
+        GOLD | {"code": "乙"},
+        {"text": "井盖丢了", "code": "乙"},
+        GOLD | {"code": "乙"},
+    ]
+    assert (done.changed, done.missing) == (2, 0)
+    # A verdict on one goes for its twins.
+    again = []
+    correct([path], labels, [verdict(2, "乙", row=3)], again.append)
+    assert again == rows
+
+
+def test_a_label_is_spelt_as_the_one_before(two):
+    path, labels, verdict = two
+    rows = []
+    correct([path], labels, [verdict(2, "丙")], rows.append)
+    assert rows[0]["code"] == "丙 › 丙 › 丙"
+    coded = [{"text": "路灯不亮", "code": labels.resolve("甲").code}]
+    write_jsonl(path, coded)
+    correct([path], labels, [verdict(2, "丙", text="路灯不亮")], rows.append)
+    assert rows[-1]["code"] == labels.resolve("丙").code
+
+
+def test_verdicts_on_identical_tickets_must_agree(two):
+    path, labels, verdict = two
+    for other in ("甲", None):
+        with pytest.raises(DataError, match=r"a\.jsonl 第 1 行.*a\.jsonl 第 3 行"):
+            correct([path], labels, [verdict(2, "乙"), verdict(3, other, row=3)], print)
+
+
+def test_verdicts_on_data_that_has_changed_are_refused(two):
+    path, labels, verdict = two
+    for wrong in (verdict(5, "丙", row=2), verdict(5, "丙", label="乙")):
+        with pytest.raises(DataError, match=r"第 5 行.*诉求或标签变了.*重新导出"):
+            correct([path], labels, [wrong], print)
+    assert correct([path], labels, [verdict(2, "乙", row=9)], lambda row: None).missing == 1
+
+
+def test_of_two_files_of_one_name_the_one_that_fits_is_meant(two):
+    path, labels, verdict = two
+    folder = path.parent / "另"
+    folder.mkdir()
+    other = write_jsonl(folder / "a.jsonl", [{"text": "暖气不热", "code": "丙"}])
+    rows = []
+    done = correct([other, path], labels, [verdict(2, "乙")], rows.append)
+    assert (done.changed, done.missing) == (2, 0)
+    assert rows[0] == {"text": "暖气不热", "code": "丙"}
+
+
+def test_the_workbook_holds_nothing_to_try_numbers_out_on(two, tmp_path):
+    """Another number of the same length gives the very same row."""
+    path, labels, _ = two
+    (ticket, _, _) = read_tickets([path], labels)
+    cells = []
+    for text in (ticket.text, ticket.text.replace("5678", "4321")):
+        table = tmp_path / "核对.xlsx"
+        suspect = Suspect(replace(ticket, text=text), 0, 1, 0.5, True)
+        export_suspects([suspect], labels.catalogue, table)
+        cells.append(list(xlsx_rows(table)))
+    assert cells[0] == cells[1]
+
+
+@pytest.mark.parametrize("text", ["第一行\r\n第二行\x0b", " ab\t" * 9000, "=1+1，电话13812345678"])
+def test_odd_texts_are_known_again(two, tmp_path, text):
+    from openpyxl import load_workbook
+
+    path, labels, _ = two
+    write_jsonl(path, [{"text": text, "code": "甲"}])
+    (ticket,) = read_tickets([path], labels)
+    table = tmp_path / "核对.xlsx"
+    index = labels.catalogue.index
+    suspect = Suspect(ticket, index[ticket.code], index[labels.resolve("乙").code], 0.5, True)
+    export_suspects([suspect], labels.catalogue, table)
+    book = load_workbook(table)
+    book.active["H2"] = "改为建议"
+    # People may mask more before they pass it on.
+    shown = book.active["B2"]
+    if "第二" in shown.value:
+        shown.value = shown.value.replace("第二", "**")
+    book.save(table)
+    rows = []
+    done = correct([path], labels, read_verdicts(table, labels.catalogue), rows.append)
+    assert (done.changed, done.missing) == (1, 0)
+    assert LabelBook(labels.catalogue).resolve(rows[0]["code"]).code == labels.resolve("乙").code
 
 
 def test_any_ticket_can_stand_in_the_workbook(small_dispatcher, noisy, tmp_path):
@@ -271,11 +413,6 @@ def test_any_ticket_can_stand_in_the_workbook(small_dispatcher, noisy, tmp_path)
     assert sheet.data_validations.dataValidation[0].formula1 == '"标签正确,改为建议,改为其他,剔除"'
     with pytest.raises(UsageError, match="没有填写结论"):
         read_verdicts(path, small_dispatcher.catalogue)
-
-
-def test_the_fingerprint_shows_nothing():
-    assert fingerprint("路灯") == fingerprint("路灯") != fingerprint("路灯。")
-    assert len(fingerprint("路灯")) == 12
 
 
 # --- sampling -------------------------------------------------------------------------------------

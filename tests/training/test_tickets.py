@@ -8,6 +8,7 @@ from jiesu_nlp.errors import DataError, UsageError
 from jiesu_nlp.ticket import Ticket
 from tests.training.conftest import write_jsonl
 from training.labels import LabelBook, catalogue_of_labels
+from training.taxonomies import labels_of_data
 from training.tickets import LabelledTicket, Rejected, iso_time, read_tickets, read_unlabelled
 
 LEAF = "09-02-003"
@@ -157,8 +158,108 @@ def test_a_quotation_mark_without_partner_is_reported(tmp_path, book):
         read(path, book)
 
 
+QUIET = [f"{i},诉求{i},{LEAF}" for i in range(2, 40)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "last"),
+    [
+        # What was meant to begin a cell ends the one that swallowed it.
+        ([f'1,"路灯坏了没人修,{LEAF}', *QUIET, f'40,"井盖丢了",{LEAF}'], 41),
+        ([f'1,"路灯坏了没人修,{LEAF}', f'2,"井盖丢了",{LEAF}'], 3),
+        # It goes on to the end of the file.
+        ([f'1,"路灯坏了没人修,{LEAF}', *QUIET], 40),
+        # The second mark happens to stand where it could end a cell.
+        ([f'1,"路灯坏了没人修,{LEAF}', *QUIET, f'40,井盖丢了",{LEAF}'], 41),
+    ],
+)
+def test_swallowed_rows_are_no_ticket(tmp_path, book, rows, last):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["id,text,code", *rows, ""]), encoding="utf-8")
+    (found,) = read(path, book)
+    assert isinstance(found, Rejected)
+    assert (found.where, found.reason) == ("a.csv 第 2 行", "无法读取")
+    assert f"直到第 {last} 行" in found.detail
+
+
+def test_rows_before_and_after_swallowed_ones_are_read(tmp_path, book):
+    path = tmp_path / "a.csv"
+    rows = [f"路灯不亮,{LEAF}", f'"没有配对,{LEAF}', f'"暖气",{LEAF}', f"井盖丢了,{LEAF}"]
+    path.write_text("\n".join(["text,code", *rows]), encoding="utf-8")
+    first, bad, last = read(path, book)
+    assert (first.text, last.text) == ("路灯不亮", "井盖丢了")
+    assert bad.where == "a.csv 第 3 行"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "第一行\n第二行, 两处, 逗号\n第三行",
+        '他说""坏了""\n\n""没人修""',
+        "楼号,问题,户数\n",
+        "一\n二\n三\n四,\n五,六,七",
+    ],
+)
+def test_cells_of_several_lines_stay_tickets(tmp_path, book, text):
+    path = tmp_path / "a.csv"
+    path.write_text(f'id,text,code\n1,"{text}",{LEAF}\n2,路灯,{LEAF}', encoding="utf-8")
+    first, second = read(path, book)
+    assert first.text == text.replace('""', '"')
+    assert second.text == "路灯"
+
+
+def test_a_line_of_no_encoding_says_so(tmp_path, book):
+    path = tmp_path / "a.csv"
+    good = f"1,路灯,{LEAF}\n".encode()
+    path.write_bytes(b"id,text,code\n" + good + b"2,\xff\xff\xff,x\n" + good)
+    _, bad, _ = read(path, book)
+    assert bad.where == "a.csv 第 3 行"
+    assert "既不是 UTF-8 也不是 GB18030" in bad.detail
+    path.write_bytes(b"\xff\xff\xff\n" + good)
+    with pytest.raises(DataError, match=r"第 1 行：既不是 UTF-8.*转成 UTF-8"):
+        read(path, book)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        f"张三丰,13912345678,我家住幸福小区3号楼502路灯不亮,{LEAF}",
+        f"张三丰,路灯不亮，没人修,{LEAF}",
+        f"张三丰,张三丰,我家住幸福小区3号楼502门口的路灯已经三天不亮了,{LEAF}",
+        "我叫张三丰,我叫张三丰",
+    ],
+)
+def test_a_ticket_is_not_shown_for_a_header(tmp_path, book, row):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{row}\n{row}\n", encoding="utf-8")
+    for columns in ({}, {"text": "没这列"}):
+        with pytest.raises((DataError, UsageError)) as caught:
+            read(path, book, columns=columns)
+        assert not any(said in str(caught.value) for said in ("三丰", "139", "幸福小区", "路灯"))
+
+
+def test_a_column_without_a_name_means_nothing(tmp_path, book):
+    path = tmp_path / "a.csv"
+    path.write_text(f",text,code\n0,路灯不亮,{LEAF}\n1,井盖丢了,{LEAF}\n", encoding="utf-8")
+    first, second = read(path, book)
+    assert (first.weight, first.created_at, first.id, first.units) == (1.0, None, None, ())
+    assert second.weight == 1.0
+    assert [t.id for t in read_unlabelled(path)] == [None, None]
+
+
+@pytest.mark.parametrize("codes", [5, 5.0, True, None, "09-02-001；5", ["09-02-001", 5]])
+def test_other_codes_of_any_kind(tmp_path, book, codes):
+    row = {"text": "路灯", "code": LEAF, "codes_ok": codes, "unit": "交通", "unit_ok": codes}
+    (ticket,) = read(write_jsonl(tmp_path / "a.jsonl", [row]), book)
+    several = isinstance(codes, str | list)
+    assert ticket.codes == ((LEAF, "09-02-001") if several else (LEAF,))
+
+
 def test_a_header_that_cannot_be_read_is_told(tmp_path, book):
     path = tmp_path / "a.csv"
+    path.write_text('"text,code\n' + f"路灯坏了,{LEAF}\n" * 8, encoding="utf-8")
+    with pytest.raises(DataError, match=r"第 1 行：直到第 9 行.*引号是否成对"):
+        read(path, book)
     path.write_text('"text,code\n' + f"路灯坏了,{LEAF}\n" * 80_000, encoding="utf-8")
     with pytest.raises(DataError, match=r"第 1 行.*引号是否成对"):
         read(path, book)
@@ -224,6 +325,17 @@ def test_a_huge_file_is_streamed(tmp_path, book):
         ("2026年3月4日", "2026-03-04T00:00:00"),
         ("20260304", "2026-03-04T00:00:00"),
         ("46085.5", "2026-03-04T12:00:00"),
+        ("2026/1/5 下午 3:20:00", "2026-01-05T15:20:00"),
+        ("2026-01-05 3:20 PM", "2026-01-05T15:20:00"),
+        ("2026/1/5 上午12:20", "2026-01-05T00:20:00"),
+        ("2026/1/5 12:20:30 pm", "2026-01-05T12:20:30"),
+        ("2026年1月5日 星期一 9时30分", "2026-01-05T09:30:00"),
+        ("2026-01-05 9点", "2026-01-05T09:00:00"),
+        ("2026-01-05T16:00:00.123Z", "2026-01-05T16:00:00"),
+        ("2026-01-05 16:00:00.5 +08:00", "2026-01-05T16:00:00"),
+        ("2026-01-05（补录）", "2026-01-05T00:00:00"),
+        ("2026-01-05 傍晚 6:10", None),
+        ("2026-01-05 25:00", None),
         ("2026-13-01", None),
         ("不详", None),
     ],
@@ -243,6 +355,68 @@ def test_a_catalogue_of_labels_keeps_levels():
     assert (
         len({book.resolve(name).code for name in ("甲 › 一 › x", "甲›一›y", "甲>二>x", "乙")}) == 4
     )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("市容›其他", "市容›占道›其他"),
+        ("其他", "市容›其他", "噪音"),
+        ("其他", "市容›其他", "市容›占道›其他", "占道›其他"),
+        ("其他", "市容›其他", *(f"类目{i}" for i in range(150))),
+        # What looks like a code is a name here, and no other leaf's code.
+        ("02-01-001", "1号线", "噪音"),
+        ("/", "噪音"),
+    ],
+)
+def test_labels_of_mixed_depth_each_find_their_own_leaf(labels):
+    catalogue = catalogue_of_labels(labels, version="x")
+    book = LabelBook(catalogue)
+    for label in labels:
+        leaf = catalogue.by_code[book.resolve(label).code]
+        assert leaf.definition == f"工单中标为“{label}”的诉求"
+
+
+def test_a_short_path_that_may_mean_several_leaves_is_refused():
+    book = LabelBook(
+        catalogue_of_labels(["市容›占道›其他", "市容›垃圾›其他", "住房›漏水"], version="x")
+    )
+    for label in ("其他", "市容›其他"):
+        found = book.resolve(label)
+        assert (found.code, found.reason) == (None, "名称不止一项")
+        assert "市容 › 占道 › 其他、市容 › 垃圾 › 其他" in found.detail
+    assert book.catalogue.path(book.resolve("占道›其他").code) == ("市容", "占道", "其他")
+    assert book.catalogue.path(book.resolve("漏水").code) == ("住房", "住房", "漏水")
+
+
+def test_one_path_written_in_two_ways_is_one_leaf():
+    catalogue = catalogue_of_labels(["市容›其他", "市容 / 其他", "市容-市容", "住房"], version="x")
+    assert len(catalogue) == 3
+    book = LabelBook(catalogue)
+    assert book.resolve("市容›其他").code == book.resolve("市容 / 其他").code
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"text": f"诉求{i}", "label": i % 3} for i in range(6)],
+        # The objects of a JSONL file need not all have the same fields.
+        [{"text": f"诉求{i}", ("code", "label", "标签")[i % 3]: f"{i % 3}"} for i in range(6)],
+    ],
+)
+def test_labels_are_read_as_tickets_are(tmp_path, rows):
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    catalogue = labels_of_data([path])
+    assert [leaf.name for leaf in catalogue.leaves] == ["0", "1", "2"]
+    found = [catalogue.by_code[t.code].name for t in read(path, LabelBook(catalogue))]
+    assert found == ["0", "1", "2"] * 2
+
+
+def test_labels_of_rows_none_of_which_can_be_used(tmp_path):
+    rows = [{"text": "路灯", "label": name, "时间": "前天"} for name in "甲乙"]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    with pytest.raises(DataError, match="没有一行能用：时间有误 2 行"):
+        labels_of_data([path])
 
 
 def test_many_flat_labels_fit_into_codes():
@@ -268,6 +442,11 @@ def test_unlabelled_tickets_of_every_format(tmp_path):
         assert [t.text for t in good] == ["路灯不亮", "暖气不热"]
         assert [t.id for t in good] == ids
         assert len(found) - len(good) == (name == "a.csv")
+    write_jsonl(tmp_path / "c.jsonl", [{"text": "路灯不亮"}, {"内容": "暖气不热", "编号": 5}])
+    assert list(read_unlabelled(tmp_path / "c.jsonl")) == [
+        Ticket("路灯不亮"),
+        Ticket("暖气不热", id="5"),
+    ]
     (tmp_path / "b.csv").write_text("甲,乙\n1,2\n", encoding="utf-8")
     with pytest.raises(DataError, match="没有诉求内容列"):
         list(read_unlabelled(tmp_path / "b.csv"))

@@ -11,8 +11,11 @@ from jiesu_nlp import Dispatcher
 from jiesu_nlp.bundle import open_bundle
 from jiesu_nlp.catalogue.model import Leaf
 from jiesu_nlp.errors import BundleError, DataError, UsageError
+from jiesu_nlp.gate_scorer import GateScorer
+from jiesu_nlp.knowledge import knowledge_of
 from tests.training.conftest import MATTERS, small_tickets, write_jsonl
 from training import train as module
+from training.evaluate import evaluate
 from training.low_rank import Recipe, fit
 from training.run_record import seen_in_training
 from training.texts import catalogue_texts, class_rows
@@ -59,6 +62,43 @@ def test_the_card_is_of_this_run(small):
         "限度",
     ):
         assert part in card
+
+
+def test_the_card_tells_what_the_bundle_knows_of_citizens(small):
+    card = small.bundle.read_bytes("card.md").decode()
+    assert "没有脱敏" in card
+    assert "没有用到市民的姓名" not in card
+
+
+def test_the_card_tells_why_the_split_is_random(tmp_path):
+    rows = small_tickets(100)
+    for i, row in enumerate(rows):
+        if i % 5 > 1:
+            row.pop("created_at")
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    trained = train([path], tmp_path / "m", LABELS_ONLY)
+    assert not trained.record["split"]["by_time"]
+    assert "有时间的工单不到一半，随机划分" in trained.bundle.read_bytes("card.md").decode()
+
+
+def test_what_is_measured_is_what_is_shipped(tmp_path, small_file, small, bundle, monkeypatch):
+    knowledge = knowledge_of(small.bundle)
+    leaves = [replace(leaf, says=("没人管",)) for leaf in knowledge.catalogue.leaves]
+    knowledge = replace(knowledge, catalogue=knowledge.catalogue.replace_leaves(leaves))
+    scorer = GateScorer.from_bundle(bundle)
+    measured = []
+
+    def spy(dispatcher, *args, **options):
+        measured.append(dispatcher.gate_scorer)
+        return evaluate(dispatcher, *args, **options)
+
+    monkeypatch.setattr(module, "knowledge_for", lambda *args, **options: knowledge)
+    monkeypatch.setattr(module, "fit_gate_scorer", lambda known: scorer)
+    monkeypatch.setattr(module, "evaluate", spy)
+    options = replace(LABELS_ONLY, recipe=Recipe(rank=6, epochs=1, runs=1))
+    trained = train([small_file], tmp_path / "m", options)
+    assert measured == [scorer]
+    assert GateScorer.from_bundle(trained.bundle).to_files() == scorer.to_files()
 
 
 def test_the_default_bundle_has_record_and_card(bundle):
@@ -181,40 +221,42 @@ def test_a_greater_file_is_sampled(tmp_path, small_file):
     assert trained.record["used"] == 200
 
 
+@pytest.mark.slow
 def test_a_new_leaf_works_with_a_dozen_says(knowledge):
+    # A matter that no leaf of the catalogue has: one that has it would rightly share the answers.
     says = (
-        "有人天天在小区上空飞无人机，对着我家窗户拍",
-        "楼下老头放无人机，嗡嗡响，孩子吓得不敢出门",
-        "公园里好几架无人机飞来飞去，差点撞到人",
-        "无人机挂在阳台外面偷拍，太吓人了",
-        "邻居玩无人机掉下来砸到我的车",
-        "半夜还有无人机在楼顶盘旋，螺旋桨声音特别大",
-        "学校放学时间有人操控无人机低空飞行",
-        "想问问无人机在居民楼之间飞归谁管",
-        "无人机黑飞，没有登记，飞得特别低",
-        "广场上飞无人机的人太多，大家都怕砸着",
-        "航拍无人机总在我家阳台外面悬停",
-        "这无人机飞得太近了，隐私全没了",
+        "滑翔伞天天从山头飞下来，落在我家麦地里，苗都踩倒了",
+        "玩动力伞的嗡嗡地在村子上头转，鸡都不下蛋了",
+        "滑翔伞基地的车把田埂压塌了",
+        "那些飞伞的降落不看地方，砸坏了大棚膜",
+        "动力伞飞得太低，擦着我家房顶过去",
+        "飞滑翔伞的人挂在我家核桃树上，树枝压断好几根",
+        "想问问滑翔伞起飞场归谁管",
+        "周末动力伞的马达从早响到晚",
+        "伞友把滑翔伞铺在村口晒，路都过不去",
+        "滑翔伞俱乐部没有证照就带人飞",
+        "教练带着游客飞伞，落到坟地上去了",
+        "动力伞在水库边上起降，把牛吓跑了",
     )
     leaf = Leaf(
-        "13-99-001",
-        "无人机低空扰民",
-        "居民区无人机飞行扰民、偷拍、坠落",
+        "19-99-001",
+        "滑翔伞动力伞扰民",
+        "滑翔伞、动力伞在村庄农田上空飞行起降，噪声、毁坏庄稼房屋",
         ("投诉",),
-        "公安",
+        "体育",
         "7d",
         says=says,
     )
     catalogue = knowledge.catalogue.replace_leaves((*knowledge.catalogue.leaves, leaf))
     texts, rows = catalogue_texts(catalogue)
-    classifier = fit(texts, rows, class_rows(catalogue), recipe=Recipe(rank=64, runs=1, epochs=1))
+    classifier = fit(texts, rows, class_rows(catalogue), recipe=Recipe(runs=1))
     asked = (
-        "每天傍晚都有人放无人机，从我家窗户前面飞过去，吵死了",
-        "昨天一架无人机从天上掉下来，差一点砸到我家小孩",
-        "无人机对着卧室拍，这事找谁管",
-        "小区里面玩无人机的，螺旋桨嗡嗡响一晚上",
+        "每到周末就有人飞滑翔伞，从我家院子上面过去，吓得孩子直哭",
+        "昨天一个动力伞掉进了我的玉米地，压坏一大片，没人赔",
+        "山下那个飞伞的场子有没有手续",
+        "动力伞在村里转了一上午，马达吵得人头疼",
     )
-    row = catalogue.index["13-99-001"]
+    row = catalogue.index["19-99-001"]
     ranks = [(p > p[row]).sum() for p in classifier.probabilities(asked)]
     assert sum(rank == 0 for rank in ranks) >= 3
     assert max(ranks) < 5

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jiesu_nlp.cli.console import bundle_named, say
+from jiesu_nlp.cli.console import bundle_named, note, say
 from training.cli.shared import (
     MOST_TO_LEARN,
     ColumnOption,
@@ -94,3 +94,8 @@ def distil(
         f"连同 {record['labelled']} 件标注工单",
         head="已生成",
     )
+    if record["seen_left_out"]:
+        note(f"{record['seen_left_out']} 件校准工单是教师训练时见过的，没有用来校准")
+    if record["unlabelled_left_out"]:
+        note(f"{record['unlabelled_left_out']} 条未标注诉求就是校准工单，没有学")
+    say(f"校准：{record['calibrated_on']}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,9 +20,6 @@ from training.cli.shared import (
     unlabelled_tickets,
     usable_tickets,
 )
-
-if TYPE_CHECKING:
-    from training.tickets import LabelledTicket
 
 
 def audit(
@@ -86,40 +82,20 @@ def _correct(
     target: Path,
 ) -> None:
     """Write all tickets as they stand after the verdicts."""
-    from training.audit import apply_verdicts, read_verdicts
+    from training.audit import correct, read_verdicts
     from training.labels import LabelBook
     from training.rows_file import rows_file
-    from training.tickets import LabelledTicket, read_tickets
 
     decided = read_verdicts(verdicts, catalogue)
-    unusable = written = changed = dropped = 0
-
-    def usable() -> Iterator[LabelledTicket]:
-        nonlocal unusable
-        for item in read_tickets(data, LabelBook(catalogue), columns=columns_of(column)):
-            if isinstance(item, LabelledTicket):
-                yield item
-            else:
-                unusable += 1
-
-    met = set()
     with rows_file(target) as write:
-        for ticket, verdict in apply_verdicts(usable(), decided):
-            if verdict is not None:
-                met.add(verdict)
-            if ticket is None:
-                dropped += 1
-                continue
-            changed += verdict is not None and verdict.code != verdict.label
-            written += 1
-            write(_ticket_row(ticket))
+        done = correct(data, LabelBook(catalogue), decided, write, columns=columns_of(column))
     say(
-        f"结论 {len(decided)} 条：改标 {changed} 件，剔除 {dropped} 件，共 {written} 件 → {target}",
+        f"结论 {len(decided)} 条：改标 {done.changed} 件，剔除 {done.dropped} 件，共 {done.written} 件 → {target}",
     )
-    if len(met) < len(decided):
-        note(f"{len(decided) - len(met)} 条结论在 --data 里找不到对应的工单（诉求或标签已变）")
-    if unusable:
-        note(f"{unusable} 行不能用，没有写出；详情见 jiesu data check")
+    if done.missing:
+        note(f"{done.missing} 条结论在 --data 里找不到对应的行；没有它们的数据就补上 --data 再来")
+    if done.unusable:
+        note(f"{done.unusable} 行不能用，没有写出；详情见 jiesu data check")
 
 
 def sample(
@@ -133,7 +109,7 @@ def sample(
     count: Annotated[int, typer.Option("-n", min=1, help="挑几件。")] = 200,
     bundle: BundleOption = None,
     column: ColumnOption = None,
-    seed: Annotated[int, typer.Option(help="随机种子。")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="随机种子，不小于 0。")] = 0,
 ) -> None:
     """Pick the unlabelled tickets most worth labelling."""
     from jiesu_nlp.text.redact import redact
@@ -177,17 +153,3 @@ def sample(
         f"{why} {sum(c.why == why for c in chosen)}" for why in dict.fromkeys(c.why for c in chosen)
     )
     say(f"从 {len(tickets)} 件里挑出 {len(chosen)} 件（{kinds}）→ {target}")
-
-
-def _ticket_row(ticket: LabelledTicket) -> dict[str, Any]:
-    row = {
-        "id": ticket.id,
-        "text": ticket.text,
-        "code": ticket.code,
-        "codes_ok": list(ticket.codes[1:]),
-        "unit": ticket.units[0] if ticket.units else None,
-        "created_at": ticket.created_at,
-        "weight": ticket.weight if ticket.weight != 1 else None,
-        "source": ticket.source,
-    }
-    return {k: v for k, v in row.items() if v not in (None, [])}

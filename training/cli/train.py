@@ -73,7 +73,7 @@ def train(
     suggest_precision: Annotated[
         float, typer.Option(help="“建议派单”的承办单位至少有多准（95% 把握）。")
     ] = 0.80,
-    seed: Annotated[int, typer.Option(help="随机种子。")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="随机种子，不小于 0。")] = 0,
 ) -> None:
     """Train a bundle on labelled tickets."""
     from training.encoder.options import options_from_words

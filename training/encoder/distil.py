@@ -60,6 +60,7 @@ def distil(
     labelled: tuple[Sequence[str], Ints],
     unlabelled: Sequence[str],
     *,
+    weights: Floats | None = None,
     unlabelled_weight: float = 1.0,
     recipe: Recipe = Recipe(),
     report: Callable[[float], None] = lambda done: None,
@@ -74,8 +75,10 @@ def distil(
         Texts and leaf rows, normalised as tickets are.
     unlabelled
         Normalised texts; near-duplicates of test tickets must not be among them.
+    weights
+        How much each labelled text counts; one if ``None``.
     unlabelled_weight
-        How much one of them counts beside a labelled text.
+        How much an unlabelled text counts beside a labelled one of weight one.
 
     Raises
     ------
@@ -92,13 +95,13 @@ def distil(
         shape=(len(rows), outputs),
     )
     guess: NDArray[Any] = np.asarray(soft.argmax(axis=1)).ravel().astype(np.int64)
-    weights: Floats = np.ones(len(rows) + len(guess), np.float32)
-    weights[len(rows) :] = unlabelled_weight
+    own: Floats = np.ones(len(rows), np.float32) if weights is None else weights
+    theirs: Floats = np.full(len(guess), unlabelled_weight, np.float32)
     return fit(
         [*texts, *unlabelled],
         np.concatenate([rows, guess]),
         teacher.class_of,
-        weights=weights,
+        weights=np.concatenate([own, theirs]),
         soft=sparse.csr_matrix(sparse.vstack([hard, soft], format="csr")),
         recipe=recipe,
         report=lambda done: report(0.5 + 0.5 * done),

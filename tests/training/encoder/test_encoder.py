@@ -245,6 +245,19 @@ def test_student_learns_from_unlabelled_texts(trained, fresh):
         distil(trained.classifier, few, [])
 
 
+def test_a_labelled_text_without_weight_teaches_the_student_nothing(trained, fresh):
+    texts, rows = fresh
+    few, few_rows = sentences(6, 3)
+    wrong = (few, (few_rows + 1) % len(CLASS_OF))
+    unlabelled, _ = sentences(20, 5)
+
+    def right(weights):
+        student = distil(trained.classifier, wrong, unlabelled, weights=weights, recipe=QUICK)
+        return (student.probabilities(texts).argmax(axis=1) == rows).mean()
+
+    assert right(np.zeros(len(few), np.float32)) > right(np.full(len(few), 9, np.float32))
+
+
 def test_soft_one_hot_targets_change_nothing():
     from scipy import sparse
 
