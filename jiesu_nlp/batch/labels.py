@@ -100,6 +100,8 @@ class OldLabels:
         among = [c for c in demand.categories if c.code in successors]
         if not among:
             return Refiled(old, None, successors[0], "split", ("split",))
-        # Among the successors only, the model's confidence is their share.
-        sure = among[0].confidence >= SURE * sum(c.confidence for c in demand.categories)
+        # It is one of the successors: what counts is the share among them. Where even the best is
+        # outside the candidate set, the text tells of something else.
+        inside = among[0].code in demand.category_set.codes
+        sure = inside and among[0].confidence >= SURE * sum(c.confidence for c in among)
         return Refiled(old, None, among[0].code, "split", () if sure else ("split",))

@@ -97,11 +97,11 @@ def _do_shard(
     pa = arrow()
     with pa.ipc.open_stream(raw) as stream:
         batch = stream.read_next_batch()
-    answered = answer_batch(dispatcher, batch, plan.task, source=source, numbers=numbers)
+    answered = answer_batch(
+        dispatcher, batch, plan.task, source=source, numbers=numbers, unread=bad
+    )
     answered = replace(
-        answered,
-        table=patch(answered.table, read_saved(plan.output, key), plan.task),
-        bad=tuple(sorted((*bad, *answered.bad), key=lambda b: b.row)),
+        answered, table=patch(answered.table, read_saved(plan.output, key), plan.task)
     )
     if plan.table is not None:
         plan.table.write(key, digest, run, plan.task.prefix, answered.table)

@@ -28,7 +28,7 @@ class Moves:
     Attributes
     ----------
     pairs
-        Rows by (old code as labelled, new code); only where the old label is known.
+        Rows by (old code, or what became of it; new code), only where the old label is known.
     bases
         Rows by who decided; ``person`` for verdicts.
     reasons
@@ -55,7 +55,7 @@ class Moves:
 
     @property
     def agreed(self) -> int:
-        """Rows whose new label is the old one."""
+        """Rows whose new label is the old one, or what became of it."""
         return sum(n for (old, new), n in self.pairs.items() if old == new)
 
     def moved(self) -> list[tuple[str, str, int]]:
@@ -86,10 +86,10 @@ def count_moves(output: Path) -> Moves:
     """
     manifest = _manifest(output)
     moves = Moves()
-    names = ["source", "row", "raw", "old", "new", "basis", "reasons", "text"]
+    names = ["source", "row", "raw", "old", "mapped", "new", "basis", "reasons", "text"]
     for key, table in ledger(manifest, names):
         verdicts = read_saved(output, key)
-        for source, row, raw, old, new, basis, reasons, text in zip(
+        for source, row, raw, old, mapped, new, basis, reasons, text in zip(
             *(table.column(n).to_pylist() for n in names), strict=True
         ):
             if (source, row) in verdicts:
@@ -102,8 +102,9 @@ def count_moves(output: Path) -> Moves:
                 moves.unknown += 1
                 moves.unknown_labels[raw or "（空）"] += 1
                 continue
-            moves.pairs[old, new] += 1
-            if old != new and len(shown := moves.examples[old, new]) < _EXAMPLES:
+            was = mapped or old
+            moves.pairs[was, new] += 1
+            if was != new and len(shown := moves.examples[was, new]) < _EXAMPLES:
                 shown.append(text)
     return moves
 

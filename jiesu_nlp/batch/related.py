@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, false_discovery_control
 
+from jiesu_nlp import ticket
 from jiesu_nlp.text.near_duplicates import duplicate_groups
 
 _BASE_WEEKS = 8
@@ -128,12 +129,18 @@ def repeated_callers(
 
 
 def day_of(stamp: object) -> dt.date | None:
-    """Return the day of a time stamp, ``None`` if it is none."""
-    text = str(stamp or "")[:10].replace("/", "-")
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        return None
+    """Return the day of a time stamp (text, date or time) as a ticket's, ``None`` if it is none."""
+    return ticket.day_of(str(stamp or ""))
+
+
+def days_of(stamps: Iterable[object]) -> tuple[list[dt.date | None], int]:
+    """Return the day of each time stamp, and how many there are that cannot be read."""
+    days, unread = [], 0
+    for stamp in stamps:
+        day = day_of(stamp)
+        days.append(day)
+        unread += day is None and bool(str("" if stamp is None else stamp).strip())
+    return days, unread
 
 
 def rising(

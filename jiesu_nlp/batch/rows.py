@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jiesu_nlp.batch.columns import arrays, fields, texts_type
@@ -48,11 +48,15 @@ def task_of(saved: Mapping[str, Any]) -> Task:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that could not be answered: its one-based number in its source, why, and its fields."""
+    """A row that could not be answered: its one-based number in its source, why, and its fields.
+
+    ``odd`` names the fields that the columns of the input do not foresee.
+    """
 
     row: int
     reason: str
     fields: dict[str, Any]
+    odd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,13 @@ def _label_fields(task: Task) -> list[Any]:
 
 @no_collection()
 def answer_batch(
-    dispatcher: Dispatcher, batch: Any, task: Task, *, source: str, numbers: Sequence[int]
+    dispatcher: Dispatcher,
+    batch: Any,
+    task: Task,
+    *,
+    source: str,
+    numbers: Sequence[int],
+    unread: Sequence[BadRow] = (),
 ) -> Answered:
     """Answer every row of a batch, in order.
 
@@ -129,18 +139,20 @@ def answer_batch(
         Name of the input (file) for the column ``source`` and messages.
     numbers
         One-based row number of each row in its source.
+    unread
+        Rows among them that the reader could not put into the batch.
     """
     pa = arrow()
     schema = output_schema(batch.schema, task)
     labels = OldLabels(dispatcher.catalogue)
-    tables, bad, moves = [], [], []
+    tables, bad, moves = [], list(unread), []
     decisions: Counter[str] = Counter()
     for start in range(0, batch.num_rows, _BUILT_TOGETHER):
         piece = batch.slice(start, _BUILT_TOGETHER)
         rows = numbers[start : start + _BUILT_TOGETHER]
         good, suggestions, faults = _suggest(dispatcher, piece, task)
         for i, reason in faults:
-            bad.append(BadRow(rows[i], reason, _plain_row(piece, i, task)))
+            bad.append(BadRow(rows[i], reason, piece.slice(i, 1).to_pylist()[0]))
         kept = piece if len(good) == piece.num_rows else piece.take(pa.array(good, pa.int64()))
         columns = _kept_columns(kept, suggestions, task)
         columns += [
@@ -160,7 +172,8 @@ def answer_batch(
         tables.append(pa.Table.from_arrays(columns, schema=schema))
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     ledger = pa.concat_tables(moves) if moves else None
-    return Answered(table, tuple(bad), ledger, decisions)
+    shown = tuple(_masked_row(b, task) for b in sorted(bad, key=lambda b: b.row))
+    return Answered(table, shown, ledger, decisions)
 
 
 def _text(value: Any) -> str | None:
@@ -227,12 +240,14 @@ def _kept_columns(batch: Any, suggestions: list[Suggestion], task: Task) -> list
     return columns
 
 
-def _plain_row(batch: Any, index: int, task: Task) -> dict[str, Any]:
-    row: dict[str, Any] = batch.slice(index, 1).to_pylist()[0]
-    for name in _masked(task):
-        if row[name] is not None:
-            row[name] = redact(str(row[name])[:2000])
-    return row
+def _masked_row(bad: BadRow, task: Task) -> BadRow:
+    """Mask what the output masks, and what no option could have named."""
+    hidden = {*_masked(task), *bad.odd} if task.redact else set()
+    fields = {
+        name: redact(str(value)[:2000]) if name in hidden and value is not None else value
+        for name, value in bad.fields.items()
+    }
+    return replace(bad, fields=fields)
 
 
 def _label_arrays(refiled: list[Refiled]) -> list[Any]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import csv
 import json
+import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from jiesu_nlp.batch.address import parsed
 from jiesu_nlp.batch.extras import arrow, need
 from jiesu_nlp.batch.rows import BadRow
 from jiesu_nlp.errors import DataError, UsageError
@@ -24,6 +27,8 @@ Record = tuple[int, dict[str, Any] | None, str]
 Batch = tuple[Any, Sequence[int], list[BadRow], float | None]
 _TYPED_BY = 2000
 _FIELD_LIMIT = 4_000_000
+# What comes of reading a damaged workbook; a fault of its XML is a SyntaxError.
+_DAMAGE = (AttributeError, EOFError, LookupError, SyntaxError, TypeError, ValueError)
 
 
 class RowSource:
@@ -40,17 +45,18 @@ class RowSource:
         """Return the schema that the first rows show."""
         pa = arrow()
         values: dict[str, list[Any]] = {}
-        for _, row, _ in islice(self.records(), _TYPED_BY):
+        fault = ""
+        for number, row, reason in islice(self.records(), _TYPED_BY):
+            fault = fault or (f"，如第 {number} 行：{reason}" if row is None else "")
             for name, value in (row or {}).items():
                 values.setdefault(name, []).append(value)
         if not values:
-            raise UsageError("输入里没有数据行")
+            raise UsageError(f"输入里没有能读的数据行{fault}")
         return pa.schema([pa.field(name, _type_of(seen)) for name, seen in values.items()])
 
     def batches(self, schema: Any, size: int) -> Iterator[Batch]:
         """Yield typed batches of at most ``size`` rows, good and bad together."""
         records = self.records()
-        names = set(schema.names)
         while part := list(islice(records, size)):
             numbers: list[int] = []
             rows: list[dict[str, Any]] = []
@@ -58,9 +64,6 @@ class RowSource:
             for number, row, reason in part:
                 if row is None:
                     bad.append(BadRow(number, reason, {}))
-                elif odd := [n for n in row if n not in names]:
-                    why = f"多出前面没有的列：{'、'.join(odd[:3])}"
-                    bad.append(BadRow(number, why, row))
                 else:
                     numbers.append(number)
                     rows.append(row)
@@ -69,39 +72,39 @@ class RowSource:
 
 def _type_of(values: Iterable[Any]) -> Any:
     pa = arrow()
-    kinds = {type(v) for v in values if v is not None}
+    known = [v for v in values if v is not None]
+    kinds = {type(v) for v in known}
     if kinds == {bool}:
         return pa.bool_()
-    if kinds == {int}:
-        return pa.int64()
-    if kinds and kinds <= {int, float}:
-        return pa.float64()
-    return pa.string()
+    kind = pa.int64() if kinds == {int} else pa.float64()
+    # A number that does not fit (a ticket number of 20 digits) is a name: the column is text.
+    numbers = kinds and kinds <= {int, float} and all(_fits(v, kind, pa) for v in known)
+    return kind if numbers else pa.string()
 
 
 def _typed(
     schema: Any, numbers: list[int], rows: list[dict[str, Any]], bad: list[BadRow]
 ) -> tuple[Any, list[int], list[BadRow]]:
     pa = arrow()
-    fit: list[bool] = [True] * len(rows)
+    names = set(schema.names)
+    odd = [[n for n in row if n not in names] for row in rows]
+    why = {i: f"多出前面没有的列：{'、'.join(more[:3])}" for i, more in enumerate(odd) if more}
     columns: list[list[Any]] = []
     for field in schema:
         values = []
         for i, row in enumerate(rows):
-            value = row.get(field.name)
             try:
-                values.append(_as(value, field.type, pa))
-            except (TypeError, ValueError):
+                values.append(_as(row.get(field.name), field.type, pa))
+            except (TypeError, ValueError, OverflowError, RecursionError):
                 values.append(None)
-                if fit[i]:
-                    reason = f"列 {field.name} 的值与前面的类型（{field.type}）不符"
-                    bad.append(BadRow(numbers[i], reason, row))
-                fit[i] = False
+                odd[i].append(field.name)
+                why.setdefault(i, f"列 {field.name} 的值与前面的类型（{field.type}）不符")
         columns.append(values)
-    if not all(fit):
-        columns = [[v for v, ok in zip(c, fit, strict=True) if ok] for c in columns]
-        numbers = [n for n, ok in zip(numbers, fit, strict=True) if ok]
+    if why:
+        bad += [BadRow(numbers[i], reason, rows[i], tuple(odd[i])) for i, reason in why.items()]
         bad.sort(key=lambda b: b.row)
+        columns = [[v for i, v in enumerate(c) if i not in why] for c in columns]
+        numbers = [n for i, n in enumerate(numbers) if i not in why]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema), numbers, bad
 
@@ -121,7 +124,20 @@ def _as(value: Any, kind: Any, pa: Any) -> Any:
         if not isinstance(value, int) or not -(2**63) <= value < 2**63:
             raise TypeError
         return value
-    return float(value) if kind == pa.float64() else value
+    if kind == pa.float64():
+        number = float(value)
+        if isinstance(value, int) and int(number) != value:
+            raise TypeError
+        return number
+    return value
+
+
+def _fits(value: Any, kind: Any, pa: Any) -> bool:
+    try:
+        _as(value, kind, pa)
+    except (TypeError, OverflowError):
+        return False
+    return True
 
 
 class CsvRows(RowSource):
@@ -143,7 +159,16 @@ class CsvRows(RowSource):
         if first is None or not first.text.strip():
             raise DataError("首行应为列名", path=self._path, line=1, remedy="补上列名")
         delimiter = max(",\t;，", key=first.text.count)
-        header = [h.strip() for h in next(csv.reader([first.text], delimiter=delimiter))]
+        try:
+            names = next(csv.reader([first.text], delimiter=delimiter, strict=True))
+        except csv.Error:
+            raise DataError(
+                "首行的列名读不出来",
+                path=self._path,
+                line=1,
+                remedy="检查引号是否成对、换行是否正常",
+            ) from None
+        header = [h.strip() for h in names]
         twice = sorted({h for h in header if header.count(h) > 1 or not h})
         if twice:
             raise DataError(
@@ -155,48 +180,78 @@ class CsvRows(RowSource):
         return header, delimiter
 
     def records(self) -> Iterator[Record]:
-        """Yield the rows, numbered by the line where they end."""
+        """Yield the rows, numbered by the line where they end.
+
+        Where quotes do not pair, only the line that begins there is lost; the lines after it are
+        read anew.
+        """
         csv.field_size_limit(_FIELD_LIMIT)
         size = max(self._path.stat().st_size, 1)
         with open_lines(str(self._path)) as lines:
             header, delimiter = self._header(lines)
-            seen = _Seen()
-            reader = csv.reader(seen.texts(lines), delimiter=delimiter)
+            seen = _Seen(lines)
+            reader = csv.reader(seen, delimiter=delimiter, strict=True)
             while True:
+                seen.held = []
                 try:
                     cells = next(reader)
                 except StopIteration:
                     return
                 except csv.Error:
-                    yield seen.line, None, "引号不配对或单元格过长"
+                    yield seen.held[0].number, None, "引号不配对或单元格过长"
+                    seen.again()
                     continue
                 self._share = min(seen.read / size, 1.0)
-                if seen.fault is not None:
-                    fault, seen.fault = seen.fault, None
-                    yield seen.line, None, fault
+                held = seen.held
+                first, last = held[0].number, held[-1].number
+                where = f"（第 {first}–{last} 行）" if first < last else ""
+                fault = next((line.fault for line in held if line.fault is not None), None)
+                if fault is not None:
+                    yield last, None, fault + where
                 elif cells and len(cells) != len(header):
-                    yield seen.line, None, f"有 {len(cells)} 列，表头有 {len(header)} 列"
+                    yield last, None, f"有 {len(cells)} 列，表头有 {len(header)} 列{where}"
+                elif _run_together(held, delimiter, len(header)):
+                    yield last, None, f"引号里的各行都像单独的一行，多半是引号没有配对{where}"
                 elif cells:
-                    yield seen.line, dict(zip(header, cells, strict=True)), ""
+                    yield last, dict(zip(header, cells, strict=True)), ""
 
 
 class _Seen:
-    """Hands the text of lines on and remembers how far it came and what could not be decoded."""
+    """Hands the text of lines on, holds those of the row under way, and can take them back."""
 
-    def __init__(self) -> None:
-        self.line = 1
+    def __init__(self, lines: Iterator[Line]) -> None:
+        self._lines = lines
+        self._again: deque[Line] = deque()
+        self.held: list[Line] = []
         self.read = 0
-        self.fault: str | None = None
 
-    def texts(self, lines: Iterator[Line]) -> Iterator[str]:
-        for line in lines:
-            self.line = line.number
+    def __iter__(self) -> _Seen:
+        return self
+
+    def __next__(self) -> str:
+        if self._again:
+            line = self._again.popleft()
+        else:
+            line = next(self._lines)
             self.read += len(line.text) * 2
-            if line.fault is not None:
-                self.fault = line.fault
-                yield "\n"
-            else:
-                yield line.text
+        self.held.append(line)
+        return line.text if line.fault is None else "\n"
+
+    def again(self) -> None:
+        """Take all lines of the row but the first back."""
+        self._again.extendleft(reversed(self.held[1:]))
+
+
+def _run_together(held: Sequence[Line], delimiter: str, width: int) -> bool:
+    """Say whether lines that were read as one row look like a row each.
+
+    A cell may well hold line breaks, but hardly ever so that every line has all the columns.
+    """
+    if len(held) < 3 or width < 2:
+        return False
+    first, *inner, last = (line.text.count(delimiter) + 1 for line in held)
+    # The outer ones may hold a cell in quotes besides.
+    return min(first, last) >= width and all(columns == width for columns in inner)
 
 
 class JsonRows(RowSource):
@@ -229,24 +284,34 @@ class XlsxRows(RowSource):
         from openpyxl import load_workbook  # noqa: PLC0415 - slow to import, rarely needed
         from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415
 
+        damage = (BadZipFile, InvalidFileException, zlib.error, *_DAMAGE)
         try:
             book = load_workbook(self._path, read_only=True, data_only=True)
-        except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError):
+        except (OSError, *damage):
             raise DataError("不是有效的 XLSX 文件", path=self._path) from None
         try:
             if self._sheet is not None and self._sheet not in book.sheetnames:
                 raise UsageError(f"没有工作表“{self._sheet}”；现有：{'、'.join(book.sheetnames)}")
-            rows = book[self._sheet or book.sheetnames[0]].iter_rows(values_only=True)
+            sheet = book[self._sheet or book.sheetnames[0]]
+            sheet.reset_dimensions()  # some programs note too small ones
+            rows = sheet.iter_rows(values_only=True)
             header = [str(c).strip() if c is not None else "" for c in next(rows, ())]
             while header and not header[-1]:
                 header.pop()
             if not header or "" in header or len(set(header)) < len(header):
                 raise DataError("首行应为互不相同的列名", path=self._path, line=1)
             for number, cells in enumerate(rows, start=2):
-                if any(c is not None for c in cells):
+                beyond = [c for c in cells[len(header) :] if c is not None and str(c).strip()]
+                if beyond:
+                    yield number, None, f"表头的 {len(header)} 列之外还有 {len(beyond)} 格有内容"
+                elif any(c is not None for c in cells):
                     row = dict.fromkeys(header)
                     row |= zip(header, map(_cell, cells), strict=False)
                     yield number, row, ""
+        except damage:
+            raise DataError(
+                "工作表损坏", path=self._path, remedy="用 Excel 或 WPS 打开并另存一份"
+            ) from None
         finally:
             book.close()
 
@@ -254,7 +319,9 @@ class XlsxRows(RowSource):
 def _cell(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value.isoformat() if isinstance(value, datetime | date) else value
+    if isinstance(value, timedelta):
+        return str(value)
+    return value.isoformat() if isinstance(value, datetime | date | time) else value
 
 
 class SqlRows(RowSource):
@@ -268,11 +335,19 @@ class SqlRows(RowSource):
     def records(self) -> Iterator[Record]:
         """Yield the rows in the order of the query."""
         sql = need("sqlalchemy", "tables", "读数据库")
+        url = parsed(self._url, "读数据库")
         engine = None
         try:
-            engine = sql.create_engine(self._url)
+            engine = sql.create_engine(url)
             with engine.connect().execution_options(yield_per=5000) as connection:
                 result = connection.execute(sql.text(self._query))
+                names = list(result.keys())
+                twice = sorted({n for n in names if names.count(n) > 1})
+                if twice:
+                    raise UsageError(
+                        f"查询结果里有重名的列：{'、'.join(twice)}；"
+                        "请在 --query 里用 AS 给每列一个不同的名字"
+                    )
                 for number, row in enumerate(result.mappings(), start=1):
                     yield number, {k: _sql(v) for k, v in row.items()}, ""
         except (sql.exc.SQLAlchemyError, ImportError) as fault:

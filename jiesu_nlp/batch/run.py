@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from jiesu_nlp import __version__
+from jiesu_nlp.batch.extras import arrow
 from jiesu_nlp.batch.manifest import FOLDER, Manifest, Shard, locked
-from jiesu_nlp.batch.rows import Task, output_schema
+from jiesu_nlp.batch.rows import LABEL_COLUMNS, Task, output_schema
 from jiesu_nlp.batch.sink import clear_unfinished, gather_bad_rows
 from jiesu_nlp.batch.source import Source
 from jiesu_nlp.batch.table import Table
@@ -113,11 +114,12 @@ def opened(
     Raises
     ------
     UsageError
-        If the folder holds something else or cannot be written.
+        If the folder holds something else or cannot be written, or the output cannot be
+        partitioned so.
     BundleError
         If the bundle changed since the run began.
     """
-    output_schema(source.schema, plan.task)
+    _check_partition(output_schema(source.schema, plan.task), plan)
     _check_folder(plan.output)
     with locked(plan.output):
         if start.restart:
@@ -172,6 +174,21 @@ def _check_header(manifest: Manifest, header: dict[str, Any], changed_bundle: bo
             "请换回原模型包继续，或加 --restart 全部重做；"
             "确实要混用时加 --accept-changed-bundle（结果里的版本列会说明各行出自哪一个）"
         )
+
+
+def _check_partition(schema: Any, plan: Plan) -> None:
+    """Refuse a partition whose files could not be found or patched again."""
+    by, prefix = plan.partition_by, plan.task.prefix
+    if by is None:
+        return
+    if by not in schema.names:
+        raise UsageError(f"不能按“{by}”分区：没有这一列；现有列：{'、'.join(schema.names)}")
+    if by in [prefix + n for n in ("source", "row")]:
+        raise UsageError(f"不能按“{by}”分区：写回人工核定要靠它找到原来的行；请换一列")
+    if by in [prefix + n for n in LABEL_COLUMNS]:
+        raise UsageError(f"不能按“{by}”分区：它会随人工核定改变；请换一列")
+    if arrow().types.is_nested(schema.field(by).type):
+        raise UsageError(f"不能按“{by}”分区：一格里有多个值；请换一列单个值的，如 {prefix}district")
 
 
 def _check_folder(output: Path) -> None:

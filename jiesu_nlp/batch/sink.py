@@ -18,6 +18,8 @@ from jiesu_nlp.errors import UsageError
 
 FORMATS = ("parquet", "csv")
 BAD, MOVES = "bad", "moves"
+# What Hive, Spark and Arrow call the partition without a value.
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _MOST_PARTITIONS = 500
 _TEMPORARY = ".tmp"
 
@@ -56,23 +58,27 @@ def write_shard(
 def _partitions(table: Any, column: str | None) -> Iterable[tuple[str, Any]]:
     if column is None:
         return [("", table)]
-    pc = need("pyarrow.compute", "tables", "分区")
-    values = table.column(column).unique().to_pylist()
+    pa, pc = arrow(), need("pyarrow.compute", "tables", "分区")
+    encoded = pc.dictionary_encode(table.column(column).combine_chunks(), null_encoding="encode")
+    values = encoded.dictionary.to_pylist()
     if len(values) > _MOST_PARTITIONS:
         raise UsageError(
             f"列“{column}”在一个分片里就有 {len(values)} 个不同的值，不适合分区（上限 {_MOST_PARTITIONS}）"
         )
     rest = table.drop_columns([column])
-    found = []
-    for value in sorted(values, key=lambda v: (v is None, str(v))):
-        mask = (
-            pc.is_null(table.column(column))
-            if value is None
-            else pc.equal(table.column(column), arrow().scalar(value, table.column(column).type))
+    # By name: values of one name (null and NaN) share a folder, or one would replace the other.
+    named: dict[str, list[int]] = {}
+    for i in sorted(range(len(values)), key=lambda i: (values[i] is None, str(values[i]))):
+        value = values[i]
+        none = value is None or value != value  # noqa: PLR0124 - NaN
+        named.setdefault(NO_VALUE if none else quote(str(value), safe=" ：:+"), []).append(i)
+    return [
+        (
+            f"{column}={name}/",
+            rest.filter(pc.is_in(encoded.indices, pa.array(places, encoded.indices.type))),
         )
-        name = "__HIVE_DEFAULT_PARTITION__" if value is None else quote(str(value), safe=" ：:+")
-        found.append((f"{column}={name}/", rest.filter(mask)))
-    return found
+        for name, places in named.items()
+    ]
 
 
 def _encode(table: Any, form: str) -> bytes:

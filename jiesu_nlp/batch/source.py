@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from jiesu_nlp.batch.extras import arrow, need
 from jiesu_nlp.batch.rows import BadRow
 from jiesu_nlp.batch.rowwise import CsvRows, JsonRows, RowSource, SqlRows, XlsxRows
-from jiesu_nlp.errors import DataError, UsageError
+from jiesu_nlp.batch.sink import NO_VALUE
+from jiesu_nlp.errors import DataError, JiesuError, UsageError
 
 _SUFFIXES = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv", ".txt": "csv",
@@ -201,24 +203,38 @@ class ParquetSource:
 
 
 class _RowPieces:
-    """Row-wise sources behind one schema; the first piece says which columns there are."""
+    """Row-wise sources behind one schema; the first piece that can says which columns there are."""
 
     def __init__(self, pieces: tuple[str, ...], readers: tuple[RowSource, ...]) -> None:
         self.pieces = pieces
         self._readers = readers
-        self.schema = readers[0].schema()
+        self.schema = _first_schema(readers)
 
     def read(self, piece: int, size: int) -> Iterator[Chunk]:
         """Yield the batches of one piece."""
         reader = self._readers[piece]
+        last = 0
         try:
             for batch, numbers, bad, share in reader.batches(self.schema, size):
                 whole = None if share is None else (piece + share) / len(self.pieces)
                 yield Chunk(batch, numbers, tuple(bad), whole)
+                last = max([last, *numbers[-1:], *(b.row for b in bad)])
         except DataError as fault:
-            raise UnreadableError(fault.message) from None
+            after = f"第 {last} 行之后读不出来：" if last else ""
+            raise UnreadableError(after + fault.message) from None
         except OSError as fault:
             raise UnreadableError(f"读取失败：{fault.strerror or fault}") from None
+
+
+def _first_schema(readers: Sequence[RowSource]) -> Any:
+    """Return the first schema there is; a piece without one is told of when it is read."""
+    faults: list[JiesuError] = []
+    for reader in readers:
+        try:
+            return reader.schema()
+        except (DataError, UsageError) as fault:
+            faults.append(fault)
+    raise faults[0]
 
 
 def _brief(fault: BaseException) -> str:
@@ -248,9 +264,13 @@ def _fits(unified: Any, field: Any) -> bool:
     return True
 
 
-def _partition_keys(name: str) -> dict[str, str]:
+def _partition_keys(name: str) -> dict[str, str | None]:
     parts = [p.partition("=") for p in name.split("/")[:-1]]
-    return {key: value for key, sign, value in parts if sign}
+    return {
+        unquote(key): None if value == NO_VALUE else unquote(value)
+        for key, sign, value in parts
+        if sign
+    }
 
 
 def is_text(schema: Any, name: str) -> bool:

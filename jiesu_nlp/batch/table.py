@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from jiesu_nlp.batch.address import parsed, shown
 from jiesu_nlp.batch.extras import arrow, need
 from jiesu_nlp.batch.sink import flat
 from jiesu_nlp.errors import UsageError
@@ -38,8 +39,7 @@ class Table:
     @property
     def shown(self) -> str:
         """The table as it may be shown and kept: without the password."""
-        url = need("sqlalchemy", "tables", "写数据库").make_url(self.url)
-        return f"{url.set(password=None).render_as_string()}#{self.name}"
+        return f"{shown(self.url)}#{self.name}"
 
     def prepare(self, schema: Any, prefix: str, run: str, *, restart: bool) -> None:
         """Make the tables, or see that they are of this run.
@@ -214,15 +214,11 @@ def parse_table(text: str) -> Table:
         If it is none.
     """
     url, _, name = text.rpartition("#")
-    sql = need("sqlalchemy", "tables", "写数据库")
-    try:
-        sql.make_url(url)
-    except sql.exc.ArgumentError:
-        url = ""
     if not url or not name.strip():
         raise UsageError(
             "--table 应为“数据库地址#表名”，如 postgresql+psycopg://用户@主机/库#重标2026"
         )
+    parsed(url, "写数据库")
     return Table(url, name.strip())
 
 

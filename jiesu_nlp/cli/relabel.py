@@ -108,7 +108,6 @@ def relabel(
 ) -> None:
     """Relabel an input into an output folder or a table, or bring verdicts into one."""
     from jiesu_nlp.batch.columns import choose
-    from jiesu_nlp.batch.rows import LABEL_COLUMNS, output_schema
     from jiesu_nlp.batch.run import Plan, Start, identity_of
     from jiesu_nlp.batch.sink import FORMATS
     from jiesu_nlp.batch.source import open_source
@@ -144,11 +143,6 @@ def relabel(
             redact=redact,
             redact_columns=redact_columns,
         )
-        names = output_schema(opened.schema, task).names
-        if partition_by is not None and (
-            partition_by not in names or partition_by in [prefix + n for n in LABEL_COLUMNS]
-        ):
-            raise UsageError(f"不能按“{partition_by}”分区：没有这一列，或它会随人工核定改变")
         kind = form if to_table is None else "table"
         return Plan(task, output, kind, partition_by, shard_rows, to_table)
 
@@ -193,9 +187,10 @@ def _refuse_nesting(source: str, output: Path) -> None:
 
 
 def _shown(source: str) -> str:
-    """Return the input as it may be kept and shown: a whole path, an address without password."""
-    scheme, sign, rest = source.partition("://")
-    return scheme + sign + rest.rpartition("@")[2] if sign else str(Path(source).resolve())
+    """Return the input as it may be kept and shown: a whole path, an address without secrets."""
+    from jiesu_nlp.batch.address import shown
+
+    return shown(source) if "://" in source else str(Path(source).resolve())
 
 
 def _task(

@@ -57,6 +57,7 @@ def related(
     """Write a report of near-duplicates, same matters, repeated callers and rising matters."""
     from jiesu_nlp.batch.related import (
         day_of,
+        days_of,
         near_duplicates,
         repeated_callers,
         rising,
@@ -69,11 +70,12 @@ def related(
     if week is not None and day is None:
         raise UsageError(f"--week 应为日期，如 2026-11-09：{week}")
     rows = _rows(source, time, caller)
+    days, unread = days_of(rows["time"])
     found = _Found(
         duplicates=near_duplicates(rows["text"], similar),
         matters=same_matters(rows["text"], rows["place"], _vectors(bundle), same),
         callers=repeated_callers(rows["caller"], rows["code"]) if caller else [],
-        rises=rising([day_of(t) for t in rows["time"]], rows["town"], rows["code"], week=day),
+        rises=rising(days, rows["town"], rows["code"], week=day),
     )
     replace_file(output, _page(rows, found, timed=any(rows["time"]), called=caller is not None))
     note(
@@ -81,6 +83,8 @@ def related(
         f"同一件事 {len(found.matters):,} 组，"
         f"反复来电 {len(found.callers):,} 例，显著上升 {len(found.rises):,} 项"
     )
+    if unread:
+        note(f"{unread:,} 件的受理时间看不懂，上升的问题没有算上它们；日期应如 2026-11-09")
     say(f"报告：{output}")
 
 

@@ -112,6 +112,31 @@ def test_bad_rows_go_aside_with_reason_and_the_rest_is_answered(run, tmp_path):
     assert "13812345678" not in tally.bad_file.read_text()
 
 
+def test_rows_that_the_reader_rejects_are_masked_too(run, tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [{"text": "停水", "n": 1, "who": "甲"}] * 2000
+    rows.append({"text": "我叫张伟，电话13812345678", "n": "13812345678", "who": "乙"})
+    rows.append({"text": "停电", "n": 13812345678, "who": "13812345678", "备注": ["13812345678"]})
+    path.write_text("\n".join(json.dumps(r) for r in rows), encoding="utf-8")
+    task = {"columns": ("code",), "redact_columns": ("who",)}
+    tally = run(path, tmp_path / "out", task=task, shard_rows=2002)
+    bad = [json.loads(line) for line in tally.bad_file.read_text(encoding="utf-8").splitlines()]
+    assert [b["_row"] for b in bad] == [2001, 2002]
+    assert [b["who"] for b in bad] == ["乙", "*" * 11]
+    # A whole number in its own column is what the output would hold, too.
+    assert (bad[0]["n"], bad[1]["n"]) == ("*" * 11, 13812345678)
+    assert "张伟" not in bad[0]["text"]
+    assert "1381" not in str([bad[0], bad[1]["备注"]])
+    run(
+        path,
+        tmp_path / "plain",
+        task=task | {"redact": False, "redact_columns": ()},
+        shard_rows=2002,
+    )
+    plain = (tmp_path / "plain" / "_jiesu" / "bad_rows.jsonl").read_text(encoding="utf-8")
+    assert "我叫张伟，电话13812345678" in plain
+
+
 def test_one_ticket_that_breaks_the_dispatcher_does_not_stop_the_others(
     run, tmp_path, dispatcher, monkeypatch
 ):
@@ -223,6 +248,38 @@ def test_csv_output_and_partitions(run, parquet, tmp_path, rows):
     found = pq.read_table(tmp_path / "parts")
     assert sorted(found.column("n").to_pylist()) == [r["n"] for r in rows]
     assert "jiesu_level1_code" in found.column_names
+
+
+def test_no_row_is_lost_in_partitions_of_odd_values(run, tmp_path):
+    path = tmp_path / "a.parquet"
+    odd = [1.0, float("nan"), None, 0.0, -0.0, float("nan"), 2.0]
+    names = ["甲/乙", None, "__HIVE_DEFAULT_PARTITION__", "", "甲/乙", "%", ":"]
+    pq.write_table(pa.table({"text": ["停水"] * 7, "x": odd, "s": names, "n": range(7)}), path)
+    for by in ("x", "s"):
+        tally = run(path, tmp_path / by, by=by, task={"columns": ("code",)})
+        files = sorted((tmp_path / by).rglob("part-*.parquet"))
+        found = [n for f in files for n in pq.ParquetFile(f).read().column("n").to_pylist()]
+        assert sorted(found) == list(range(7))
+        assert tally.rows == 7
+    assert not list((tmp_path / "x").glob("x=nan"))
+
+
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        ("jiesu_source", "核定"),
+        ("jiesu_row", "核定"),
+        ("jiesu_label", "核定"),
+        ("jiesu_category_set", "多个值"),
+        ("missing", "没有这一列"),
+    ],
+)
+def test_partitions_that_cannot_work_are_refused_before_anything_is_written(
+    run, parquet, tmp_path, by, told
+):
+    with pytest.raises(UsageError, match=told):
+        run(parquet, tmp_path / "out", by=by, task={"old_label": "old"})
+    assert not (tmp_path / "out").exists()
 
 
 def test_result_columns_never_overwrite_input_columns(run, tmp_path):

@@ -24,13 +24,15 @@ def demand(dispatcher):
 
 @pytest.fixture(scope="module")
 def labels(dispatcher, demand):
-    best, second = (c.code for c in demand.categories[:2])
+    best, second, third = (c.code for c in demand.categories[:3])
     retired = (
         RetiredLeaf("99-01-001", "旧一", ("01-01-001",)),
         RetiredLeaf("99-01-002", "旧二", ("01-01-001", second)),
         RetiredLeaf("99-01-003", "旧三", ("01-01-001", "01-01-002")),
         RetiredLeaf("99-01-004", "旧四", ()),
         RetiredLeaf("99-01-005", "旧五", ("01-01-002", best)),
+        RetiredLeaf("99-01-006", "旧六", (second, third)),
+        RetiredLeaf("99-01-007", "旧七", (best, second, third)),
     )
     return OldLabels(replace(dispatcher.catalogue, retired=retired))
 
@@ -70,6 +72,23 @@ def test_of_several_successors_the_model_chooses_and_says_so(labels, demand):
     assert lost.code in ("01-01-001", "01-01-002")
 
 
+def test_the_confidence_of_a_split_is_the_share_among_the_successors(labels, demand):
+    first, second, third = demand.categories[:3]
+
+    def reasons(old, confidences, inside):
+        given = zip((first, second, third), confidences, strict=True)
+        changed = replace(
+            demand,
+            categories=tuple(replace(c, confidence=p) for c, p in given),
+            category_set=replace(demand.category_set, codes=tuple(c.code for c in inside)),
+        )
+        return labels.refile(old, changed).reasons
+
+    assert reasons("99-01-006", (0.6, 0.3, 0.02), (first, second)) == ()
+    assert reasons("99-01-006", (0.9, 0.05, 0.01), (first,)) == ("split",)
+    assert reasons("99-01-007", (0.4, 0.3, 0.3), (first, second, third)) == ("split",)
+
+
 def test_an_unknown_label_needs_a_person(labels, demand):
     refiled = labels.refile("什么", demand)
     assert refiled.code == demand.categories[0].code
@@ -96,6 +115,25 @@ def test_counts_add_up(finished, dispatcher):
     classes = by_class(moves, dispatcher.catalogue)
     assert sum(c.before for c in classes) == sum(c.after for c in classes) == moves.known
     assert len(review_rows(output, 10_000)) == moves.people > 0
+
+
+def test_a_retired_label_agrees_with_what_became_of_it(
+    run, rows, dispatcher, tmp_path, monkeypatch
+):
+    retired = (
+        RetiredLeaf("99-01-001", "旧一", ("01-01-001",)),
+        RetiredLeaf("99-01-002", "旧二", ("01-01-001", "01-01-002")),
+    )
+    monkeypatch.setattr(dispatcher, "catalogue", replace(dispatcher.catalogue, retired=retired))
+    olds = ["99-01-001"] * 6 + ["99-01-002"] * 3 + ["没有"]
+    few = [{**r, "old": old} for r, old in zip(rows, olds, strict=False)]
+    pq.write_table(pa.Table.from_pylist(few), tmp_path / "in.parquet")
+    run(tmp_path / "in.parquet", tmp_path / "out", task={"old_label": "old"})
+    moves = count_moves(tmp_path / "out")
+    assert (moves.known, moves.agreed) == (9, 6)
+    assert {old for old, _, _ in moves.moved()} == {"99-01-002"}
+    classes = {c.code: c for c in by_class(moves, dispatcher.catalogue)}
+    assert (classes["01"].before, classes["01"].left, classes["99"].left) == (6, 0, 3)
 
 
 def test_verdicts_come_back_and_stay(finished, dispatcher, run, tmp_path):

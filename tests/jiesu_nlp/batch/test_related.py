@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jiesu_nlp.batch.related import (
+    day_of,
+    days_of,
     near_duplicates,
     pseudonyms,
     repeated_callers,
@@ -62,6 +64,26 @@ def test_a_planted_rise_is_found_and_steady_noise_is_not():
     assert found[0].q < 0.001
 
 
+def test_days_are_read_in_their_usual_forms_and_the_others_counted():
+    day = dt.date(2024, 1, 5)
+    stamps = [
+        "2024-01-05", "2024-01-05T08:00:00+08:00", "2024/1/5 8:00", "2024.1.5", "2024年1月5日 8时",
+        "20240105", "20240105080000", day, dt.datetime(2024, 1, 5, 8),
+    ]  # fmt: skip
+    assert [day_of(s) for s in stamps] == [day] * len(stamps)
+    found, unread = days_of([*stamps, None, "", " ", "2024/13/5", "昨天", 45296.33])
+    assert found == [day] * len(stamps) + [None] * 6
+    assert unread == 3
+
+
+def test_a_rise_is_found_whatever_the_form_of_the_days():
+    stamps = [f"2024/1/{i % 7 + 1} 8:00" for i in range(3)]
+    stamps += [f"2024/1/{i % 7 + 8} 9:00" for i in range(50)]
+    days, unread = days_of(stamps)
+    assert unread == 0
+    assert [r.count for r in rising(days, ["街道"] * 53, ["x"] * 53)] == [50]
+
+
 def test_a_short_history_proves_nothing():
     assert rising([MONDAY] * 50, ["街道"] * 50, ["x"] * 50, week=MONDAY) == []
     assert rising([None], ["街道"], ["x"]) == []
@@ -107,7 +129,10 @@ def test_the_report_shows_groups_and_no_caller(run, bundle, tmp_path):
             "text": t,
             "受理时间": f"2026-03-{i + 1:02d} 10:00:00",
             "电话": "13812345678",
+            "姓名": "王建国",
+            "未填": " ",
             "掩码": "138*",
+            "口述时间": "昨天下午" if i else "2026-03-01",
         }
         for i, t in enumerate([*texts, *texts[:1]])
     ]
@@ -122,5 +147,14 @@ def test_the_report_shows_groups_and_no_caller(run, bundle, tmp_path):
     assert "<td>P" in html
     assert "望京西园四区" in html
     assert "2026-03-01 — 2026-03-05" in html
+    # A name by itself does not look like one: no caller is shown as he is.
+    assert CliRunner().invoke(app, [*common, "--caller", "姓名"]).exit_code == 0
+    html = page.read_text(encoding="utf-8")
+    assert "王建国" not in html
+    assert "<td>P" in html
+    assert CliRunner().invoke(app, [*common, "--caller", "未填"]).exit_code == 0
+    assert "<td>P" not in page.read_text(encoding="utf-8")
+    told = CliRunner().invoke(app, [*common, "--time", "口述时间"])
+    assert f"{len(rows) - 1} 件的受理时间看不懂" in told.output
     masked = CliRunner().invoke(app, [*common, "--caller", "掩码"])
     assert isinstance(masked.exception, UsageError)

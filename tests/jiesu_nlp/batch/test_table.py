@@ -162,6 +162,12 @@ def test_addresses_are_checked_and_passwords_not_shown():
     found = parse_table("postgresql+psycopg://u:geheim@h/db#a.b")
     assert found.name == "a.b"
     assert "geheim" not in found.shown
-    for wrong in ("x#y", "sqlite:///a.db", "sqlite:///a.db#", "#t"):
+    found = parse_table("postgresql+psycopg://h/db?user=u&password=geheim&sslmode=require#t")
+    assert found.shown == "postgresql+psycopg://h/db?***#t"
+    for wrong in ("sqlite:///a.db", "sqlite:///a.db#", "#t"):
         with pytest.raises(UsageError, match="#表名"):
             parse_table(wrong)
+    for wrong in ("x#y", "postgresql://u:geheim@h:port/db#t"):
+        with pytest.raises(UsageError, match="端口") as told:
+            parse_table(wrong)
+        assert "geheim" not in str(told.value)
