@@ -246,9 +246,10 @@ def export_records(
     if target.suffix not in (".csv", ".parquet"):
         raise UsageError("目标文件应以 .csv 或 .parquet 结尾")
     engine = _engine()
-    from service.store.export import labelled, to_csv, to_parquet
+    from service.store.export import labelled, stamp_of, to_csv, to_parquet
 
-    rows = list(labelled(engine, since=since))
+    start = stamp_of(since) if since is not None else None
+    rows = list(labelled(engine, since=start))
     data = to_parquet(iter(rows)) if target.suffix == ".parquet" else b"".join(to_csv(iter(rows)))
     replace_file(target, data)
     _audit(engine, "export", f"{target.name} since={since or ''}")

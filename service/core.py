@@ -32,10 +32,10 @@ from service.limits import Buckets
 from service.metrics import Metrics
 from service.models import LoadedModel, ModelHost
 from service.problems import Problem
-from service.records import pseudonym, redacted, suggestion_row
+from service.records import fingerprint, pseudonym, redacted, suggestion_row
 from service.settings import Settings
 from service.store.engine import migrate, open_engine
-from service.store.queries import Brief, brief_of, read_brief
+from service.store.queries import Brief, brief_of, read_answer, read_brief
 from service.store.spool import Spool
 from service.store.tables import new_id, stamp
 from service.store.writer import Outcome, Writer
@@ -61,6 +61,14 @@ class Verdict:
     unit: str | None
     reason: str | None
     unless_decided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The id that an idempotency key stands for, and the digest of what is asked under it."""
+
+    id: str
+    digest: str
 
 
 class Service:
@@ -161,14 +169,27 @@ class Service:
     ) -> bytes:
         """Return the answer to a ticket as JSON, and record it (a preview is not recorded).
 
+        What was asked before under the same key gets the answer it got then.
+
         Raises
         ------
         Problem
-            503 with ``Retry-After`` if too much is under way.
+            409 if another ticket was asked under the key, 503 with ``Retry-After`` if too much is
+            under way.
         """
         # While none is loaded, this raises here, where the request hears of it.
         model = self.models.active
-        finish = partial(self._keep, ticket, who=who, source=source, key=key, preview=preview)
+        asked = None
+        if key and not preview:
+            asked = _Asked(self.keyed_id(who, key), fingerprint(self.settings.secret, ticket))
+            known = await asyncio.to_thread(self._earlier, asked.id)
+            if known is not None:
+                answer, digest = known
+                # Nothing is known of what was asked before there were digests.
+                if digest is not None and digest != asked.digest:
+                    raise _key_reused()
+                return answer.encode()
+        finish = partial(self._keep, ticket, who=who, source=source, asked=asked, preview=preview)
         if len(ticket.text) > MOST_CHARACTERS:
             return await self.compute(
                 lambda: finish(model, model.dispatcher.suggest(ticket)),
@@ -206,22 +227,31 @@ class Service:
         *,
         who: Principal,
         source: str,
-        key: str | None = None,
+        asked: _Asked | None = None,
         preview: bool = False,
     ) -> bytes:
         answer = suggestion.to_dict()
         if preview:
             return to_json({**answer, "suggestion_id": None})
-        identity = self.keyed_id(who, key) if key else new_id()
+        identity, digest = (asked.id, asked.digest) if asked else (new_id(), None)
         answer["suggestion_id"] = identity
         # Written out once, for the store and for the client.
         text = to_json(answer)
         values = suggestion_row(
-            self.settings.secret, identity, ticket, suggestion, text.decode(), who.actor, source
+            self.settings.secret,
+            identity,
+            ticket,
+            suggestion,
+            text.decode(),
+            who.actor,
+            source,
+            digest,
         )
+        # The other ticket under the key may not be in the store yet.
+        if self._remember(brief_of(values, answer)).digest != digest:
+            raise _key_reused()
         if not self.writer.hand_over("suggestion", values):
             _log.warning("store queue is full, a suggestion is not recorded")
-        self._remember(brief_of(values, answer))
         self.metrics.suggestions.labels(suggestion.demands[0].decision).inc()
         if self.models.shadow is not None:
             try:
@@ -238,10 +268,19 @@ class Service:
         """Return the id of what this client asks under an idempotency key."""
         return uuid.uuid5(_NAMESPACE, f"{who.actor}\n{key}").hex
 
-    def _remember(self, brief: Brief) -> None:
-        self._recent[brief.id] = brief
+    def _earlier(self, identity: str) -> tuple[str, str | None] | None:
+        """Return the stored answer of an earlier request; nothing if the store is away."""
+        try:
+            return read_answer(self.engine, identity)
+        except (SQLAlchemyError, OSError):
+            return None
+
+    def _remember(self, brief: Brief) -> Brief:
+        """Return what is remembered under the id: the first there was."""
+        first = self._recent.setdefault(brief.id, brief)
         while len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
+        return first
 
     async def brief(self, identity: str) -> Brief | None:
         """Return what is known of a suggestion; ``None`` if there is none of that id."""
@@ -382,6 +421,14 @@ class Service:
             )
             # The shadow must not take the turn of a waiting operator.
             time.sleep(0.001)
+
+
+def _key_reused() -> Problem:
+    return Problem(
+        409,
+        "key-reused",
+        "同一个幂等键已用于另一件诉求；请换一个键（重试时诉求的各项须与首次相同）",
+    )
 
 
 def _own(settings: Settings) -> IO[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy import Engine
 from jiesu_nlp.dispatcher import Dispatcher
 from jiesu_nlp.errors import UsageError
 from jiesu_nlp.locate.xlsx import xlsx_rows
-from jiesu_nlp.stream import open_lines, parse_line
+from jiesu_nlp.stream import Line, open_lines, parse_line
 from jiesu_nlp.ticket import Ticket, check_text
 from service.records import suggestion_row
 from service.settings import Settings
@@ -29,6 +30,11 @@ _COLUMNS = {
     "address": ("address", "地址", "诉求地址"),
 }
 _PAGE = 200
+# A quote open for longer was never closed.
+_MOST_LINES_IN_CELL = 1000
+_BAD_CSV = "引号没有配对、单元格过长或单元格里有回车符；请检查这一行"
+# A row with its number, or what is wrong with it.
+Row = tuple[int, Iterable[Any] | str]
 
 
 def read_table_of_tickets(path: Path) -> Iterator[Ticket | str]:
@@ -47,9 +53,9 @@ def read_table_of_tickets(path: Path) -> Iterator[Ticket | str]:
     elif suffix in (".csv", ".tsv"):
         with open_lines(str(path)) as lines:
             delimiter = "\t" if suffix == ".tsv" else ","
-            yield from _of_rows(csv.reader((ln.text for ln in lines), delimiter=delimiter), path)
+            yield from _of_rows(_csv_rows(lines, delimiter), path)
     elif suffix == ".xlsx":
-        yield from _of_rows(xlsx_rows(path), path)
+        yield from _of_rows(enumerate(xlsx_rows(path), start=1), path)
     else:
         raise UsageError(f"不认识的文件类型：{path}；可用 csv、tsv、xlsx、jsonl")
 
@@ -65,9 +71,65 @@ def _of_lines(path: Path) -> Iterator[Ticket | str]:
                 yield f"第 {line.number} 行：{fault}"
 
 
-def _of_rows(rows: Iterable[Any], path: Path) -> Iterator[Ticket | str]:
+def _csv_rows(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
+    """Yield the rows numbered by their first line.
+
+    A quote that is never closed spoils its own line only: reading goes on with the next one.
+    """
+    ahead: deque[Line] = deque()
+
+    def take(taken: list[Line]) -> Iterator[str]:
+        while len(taken) < _MOST_LINES_IN_CELL:
+            line = ahead.popleft() if ahead else next(lines, None)
+            if line is None:
+                return
+            taken.append(line)
+            yield line.text if line.fault is None else "\n"
+
+    while True:
+        taken: list[Line] = []
+        cells: list[str] | None
+        try:
+            # Strict: else an open quote would swallow lines up to the next quote, or all of them.
+            cells = next(csv.reader(take(taken), delimiter=delimiter, strict=True))
+        except StopIteration:
+            return
+        except csv.Error:
+            first, *others = taken
+            ahead.extendleft(reversed(others))
+            taken = [first]
+            cells = _loose_cells(first.text, delimiter)
+        fault = next((line for line in taken if line.fault is not None), None)
+        if fault is not None:
+            yield fault.number, f"{fault.fault}；请另存为 UTF-8 再导入"
+        else:
+            yield taken[0].number, _BAD_CSV if cells is None else cells
+
+
+def _loose_cells(text: str, delimiter: str) -> list[str] | None:
+    """Return the cells of a line that has quotes within its cells, ``None`` if one stays open."""
+    asked_for_more = False
+
+    def only() -> Iterator[str]:
+        nonlocal asked_for_more
+        yield text
+        asked_for_more = True
+
+    try:
+        cells = next(csv.reader(only(), delimiter=delimiter))
+    except csv.Error:
+        return None
+    return None if asked_for_more else cells
+
+
+def _of_rows(rows: Iterable[Row], path: Path) -> Iterator[Ticket | str]:
     where: dict[str, int] | None = None
-    for number, row in enumerate(rows, start=1):
+    for number, row in rows:
+        if isinstance(row, str):
+            if where is None:
+                raise UsageError(f"{path} 第 {number} 行（列名）：{row}")
+            yield f"第 {number} 行：{row}"
+            continue
         cells = ["" if c is None else str(c).strip() for c in row]
         if not any(cells):
             continue

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from jiesu_nlp.bundle import Bundle, Registry, open_bundle
@@ -20,6 +22,7 @@ _WARM_UP = (
     "朝阳区望京西园四区门口每天晚上一排烧烤摊，油烟味熏得窗户都不敢开",
     "楼道里全是煤气味；另外路灯坏了半个月没人修，在方庄芳古园一区门口",
 )
+_Look = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,15 @@ def load_model(name: str, bundle: Bundle) -> LoadedModel:
     return LoadedModel(name, bundle, dispatcher)
 
 
+def _look(folder: Path) -> _Look:
+    """Return what changes as soon as anything in a bundle is mended, without reading it."""
+    try:
+        with os.scandir(folder) as entries:
+            return tuple(sorted((e.name, e.stat().st_ctime_ns, e.stat().st_size) for e in entries))
+    except (OSError, ValueError):
+        return ()
+
+
 class ModelHost:
     """Holds the active model and the shadow; readers take a reference and keep it for a request.
 
@@ -73,7 +85,8 @@ class ModelHost:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.shadow: LoadedModel | None = None
-        self._refused_shadow: str | None = None
+        # What was refused, as it stood then.
+        self._refused: dict[str, _Look] = {}
         self._active: LoadedModel | None = None
         self._switching = threading.Lock()
 
@@ -145,7 +158,6 @@ class ModelHost:
             except UsageError as fault:
                 raise BundleError(str(fault)) from None
             self.shadow = model
-            self._refused_shadow = None
 
     def follow(self) -> str | None:
         """Take over what was switched elsewhere (``jiesu model use``, another instance, last run).
@@ -158,6 +170,11 @@ class ModelHost:
                 take_over()
             except BundleError as fault:
                 faults.append(str(fault))
+            except OSError as fault:
+                # The thread that follows has more to do than this.
+                faults.append(
+                    f"模型包文件夹 {self.registry.directory} 读不了：{fault.strerror or fault}；请检查权限与磁盘"
+                )
         return "；".join(faults) or None
 
     def _follow_active(self) -> None:
@@ -165,19 +182,30 @@ class ModelHost:
         if name is None or name == self.active.name:
             return
         with self._switching:
-            self._active = load_model(name, open_bundle(self.registry.path(name)))
+            self._active = self._tried_once(name) or self._active
 
     def _follow_shadow(self) -> None:
         name = self._wanted_shadow()
         if name == (self.shadow.name if self.shadow else None):
             return
-        if name is not None and name == self._refused_shadow:
-            return
-        # Tried once: a bad candidate must not be loaded again every few seconds.
-        self._refused_shadow = name
         with self._switching:
-            self.shadow = load_model(name, open_bundle(self.registry.path(name))) if name else None
-        self._refused_shadow = None
+            self.shadow = (self._tried_once(name) or self.shadow) if name else None
+
+    def _tried_once(self, name: str) -> LoadedModel | None:
+        """Load a bundle; ``None`` if it was refused before and nothing in it has changed since.
+
+        A bad one must not be loaded again every few seconds, a mended one needs no restart.
+        """
+        look = _look(self.registry.directory / name)
+        if self._refused.get(name) == look:
+            return None
+        try:
+            model = load_model(name, open_bundle(self.registry.path(name)))
+        except BundleError:
+            self._refused[name] = look
+            raise
+        self._refused.pop(name, None)
+        return model
 
     def _wanted_shadow(self) -> str | None:
         pointer = self.registry.directory / self.SHADOW_POINTER

@@ -6,6 +6,8 @@ import hashlib
 import hmac
 from typing import Any
 
+from pydantic_core import to_json
+
 from jiesu_nlp.suggestion import Suggestion
 from jiesu_nlp.text.redact import find_personal_data, redact
 from jiesu_nlp.ticket import Ticket
@@ -23,6 +25,7 @@ def suggestion_row(
     answer: str,
     actor: str,
     source: str,
+    digest: str | None = None,
 ) -> dict[str, Any]:
     """Return what the store keeps of a ticket and its answer (JSON); nothing in it is unredacted."""
     first = suggestion.demands[0]
@@ -52,7 +55,23 @@ def suggestion_row(
         "advice": max((d.decision for d in suggestion.demands), key=_DOUBT.index),
         "elapsed_ms": suggestion.elapsed_ms,
         "answer": answer,
+        "demands": len(suggestion.demands),
+        "digest": digest,
     }
+
+
+def fingerprint(secret: str, ticket: Ticket) -> str:
+    """Return a keyed digest of a ticket: equal tickets are recognised, nothing can be read from it."""
+    asked = [
+        ticket.text,
+        ticket.id,
+        ticket.channel,
+        ticket.created_at,
+        ticket.requester,
+        ticket.address,
+    ]
+    # The word keeps it apart from the pseudonyms, which have the same key.
+    return hmac.digest(secret.encode(), b"ticket\n" + to_json(asked), "sha256").hex()
 
 
 def pseudonym(secret: str, requester: str | None) -> str | None:

@@ -13,7 +13,7 @@ from service.api.deps import AService, Operator, peer_of
 from service.api.schemas import DecisionBody
 from service.core import Service, Verdict
 from service.problems import Problem
-from service.store.export import labelled, to_csv, to_parquet
+from service.store.export import labelled, stamp_of, to_csv, to_parquet
 from service.store.queries import read_decisions, read_tickets
 from service.store.writer import Outcome
 
@@ -102,7 +102,9 @@ def decisions(
     form: Annotated[Literal["json", "csv", "parquet"], Query(alias="format")] = "json",
     after: _CURSOR = None,
     limit: _LIMIT = 200,
-    since: Annotated[str | None, Query(max_length=30, description="只导出此后的工单")] = None,
+    since: Annotated[
+        str | None, Query(max_length=40, description="只导出此后的工单：ISO 8601，如 2026-11-01")
+    ] = None,
 ) -> Any:
     """Return decisions as JSON pages, or all of them as training data."""
     if form == "json":
@@ -110,8 +112,9 @@ def decisions(
         return {"decisions": rows, "next": rows[-1]["id"] if len(rows) == limit else None}
     if not who.role.covers(Role.ENGINEER):
         raise Problem(403, "forbidden", "导出需要工程师权限")
+    start = stamp_of(since) if since is not None else None
     service.audit(who.actor, "export", f"{form} since={since or ''}", peer_of(request))
-    labels = labelled(service.engine, since=since)
+    labels = labelled(service.engine, since=start)
     name = f'attachment; filename="decisions.{form}"'
     headers = {"Content-Disposition": name}
     if form == "parquet":

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
 from service.api.deps import AService, Operator, throttle
 from service.api.schemas import AlikeBody, BatchBody, TicketBody
-from service.core import Service
 from service.problems import Problem
-from service.store.queries import read_alike, read_answer, read_ticket
+from service.store.queries import read_alike, read_ticket
 
 router = APIRouter(prefix="/v1", tags=["派单建议"])
 _ANSWER = {
@@ -22,7 +20,11 @@ _ANSWER = {
 }
 Key = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", max_length=200, description="幂等键：同一键重复提交只记一次"),
+    Header(
+        alias="Idempotency-Key",
+        max_length=200,
+        description="幂等键：同一键重复提交只记一次；同键不同内容答 409",
+    ),
 ]
 
 
@@ -39,20 +41,8 @@ async def suggest(
     preview: Annotated[bool, Query(description="只看不存：边输入边建议时用")] = False,
 ) -> Response:
     """Answer one ticket."""
-    if key is not None and not preview:
-        known = await asyncio.to_thread(_earlier, service, service.keyed_id(who, key))
-        if known is not None:
-            return _json(known)
     source = "console" if who.csrf is not None else "api"
     return _json(await service.suggest(body.ticket(), who, source=source, key=key, preview=preview))
-
-
-def _earlier(service: Service, identity: str) -> str | None:
-    """Return the stored answer of an earlier request; nothing if the store is away."""
-    try:
-        return read_answer(service.engine, identity)
-    except Exception:
-        return None
 
 
 @router.post(

@@ -9,19 +9,50 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, and_, delete, select
 
-from service.store.tables import audit, decision, feed, session, shadow, suggestion
+from jiesu_nlp.errors import UsageError
+from service.store.tables import (
+    BEIJING,
+    audit,
+    decision,
+    feed,
+    session,
+    shadow,
+    stamp,
+    suggestion,
+)
 
 COLUMNS = ("text", "code", "unit", "created_at", "weight", "source")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PAGE = 5000
 
 
+def stamp_of(moment: str) -> str:
+    """Return the stamp of a day or time that a person gives, Beijing time unless it says otherwise.
+
+    Raises
+    ------
+    UsageError
+        If it is none: compared as text it would let nothing or everything through.
+    """
+    try:
+        given = datetime.fromisoformat(moment)
+        return stamp(given if given.tzinfo else given.replace(tzinfo=BEIJING))
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"日期“{moment}”看不懂；请写成 2026-11-01 或 2026-11-01T08:00:00（北京时间）"
+        ) from None
+
+
 def labelled(engine: Engine, *, since: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield one row of :data:`COLUMNS` per decided demand, oldest ticket first."""
+    """Yield one row of :data:`COLUMNS` per decided demand, oldest ticket first.
+
+    ``since`` is a stamp as the store writes it (:func:`stamp_of`).
+    """
     query = (
         select(
             suggestion.c.id,

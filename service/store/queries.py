@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, Subquery, and_, case, exists, func, or_, select
+from sqlalchemy import Engine, Row, Select, Subquery, and_, case, func, or_, select
 
 from service.store.tables import ago, audit, decision, shadow, suggestion
 
-SUMMARY = [c for c in suggestion.c if c.name not in ("answer", "requester", "rules", "places")]
+_HIDDEN = ("answer", "requester", "rules", "places", "digest")
+SUMMARY = [c for c in suggestion.c if c.name not in _HIDDEN]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Brief:
     model: str | None
     gate: str
     demands: tuple[BriefDemand, ...]
+    digest: str | None = None
 
     @classmethod
     def unknown(cls, identity: str) -> Brief:
@@ -58,6 +60,7 @@ def brief_of(row: Mapping[str, Any], answer: Mapping[str, Any]) -> Brief:
             )
             for d in answer["demands"]
         ),
+        row["digest"],
     )
 
 
@@ -68,10 +71,12 @@ def read_brief(engine: Engine, identity: str) -> Brief | None:
     return None if row is None else brief_of(dict(row._mapping), json.loads(row.answer))
 
 
-def read_answer(engine: Engine, identity: str) -> str | None:
-    """Return the answer of a stored suggestion as the JSON it was."""
+def read_answer(engine: Engine, identity: str) -> tuple[str, str | None] | None:
+    """Return the answer of a stored suggestion as the JSON it was, and the digest of what was asked."""
+    query = select(suggestion.c.answer, suggestion.c.digest).where(suggestion.c.id == identity)
     with engine.connect() as c:
-        return c.execute(select(suggestion.c.answer).where(suggestion.c.id == identity)).scalar()
+        row = c.execute(query).first()
+    return None if row is None else (row.answer, row.digest)
 
 
 def read_ticket(engine: Engine, identity: str) -> dict[str, Any] | None:
@@ -105,20 +110,29 @@ def read_tickets(
     Parameters
     ----------
     status
-        ``review`` (doubtful and undecided), ``open`` (undecided), ``decided`` or ``all``.
+        ``review`` (doubtful and open), ``open`` (not every demand is decided), ``decided`` or
+        ``all``.
     words
         Part of the text or the ticket's own id.
     before
         Id of the last ticket of the page before.
     """
-    decided = exists(select(decision.c.id).where(decision.c.suggestion_id == suggestion.c.id))
-    query: Select[Any] = select(*SUMMARY, decided.label("decided"))
+    decided = (
+        select(func.count(decision.c.demand.distinct()))
+        .where(
+            decision.c.suggestion_id == suggestion.c.id,
+            # A decision taken while the ticket could not be looked up may name a demand it has not.
+            decision.c.demand < suggestion.c.demands,
+        )
+        .scalar_subquery()
+    )
+    query: Select[Any] = select(*SUMMARY, decided.label("decided_demands"))
     if status in ("review", "open"):
-        query = query.where(~decided)
+        query = query.where(decided < suggestion.c.demands)
     if status == "review":
         query = query.where(suggestion.c.advice == "review")
     if status == "decided":
-        query = query.where(decided)
+        query = query.where(decided >= suggestion.c.demands)
     if words:
         query = query.where(
             or_(
@@ -136,7 +150,9 @@ def read_tickets(
         )
     query = query.order_by(suggestion.c.created_at.desc(), suggestion.c.id.desc()).limit(limit)
     with engine.connect() as c:
-        return [{**summary_of(r), "decided": bool(r.decided)} for r in c.execute(query)]
+        return [
+            {**summary_of(r), "decided": r.decided_demands >= r.demands} for r in c.execute(query)
+        ]
 
 
 def read_alike(
@@ -285,5 +301,4 @@ def decision_of(row: Row[Any]) -> dict[str, Any]:
 
 def summary_of(row: Row[Any]) -> dict[str, Any]:
     """Return a suggestion as lists show it: without the whole answer and the requester."""
-    hidden = ("answer", "requester", "rules", "places", "decided")
-    return {k: v for k, v in row._mapping.items() if k not in hidden}
+    return {k: v for k, v in row._mapping.items() if k not in _HIDDEN}

@@ -21,9 +21,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 metadata = MetaData()
 BEIJING = timezone(timedelta(hours=8))
 
@@ -54,8 +55,14 @@ suggestion = Table(
     Column("advice", String(16), nullable=False),
     Column("elapsed_ms", Float, nullable=False),
     Column("answer", Text, nullable=False),
-    Index("suggestion_by_time", "created_at"),
-    Index("suggestion_by_advice", "advice", "created_at"),
+    # How many demands there are to decide: the queue must not read it out of every answer. The default
+    # is for what an instance of the version before writes or has in its spool.
+    Column("demands", Integer, nullable=False, server_default=text("1")),
+    # Keyed digest of what was asked under an idempotency key, to tell a repeated request from another.
+    Column("digest", String(64)),
+    # With all that the queue asks of the tickets it passes over: their rows are long.
+    Index("suggestion_by_time", "created_at", "id", "demands"),
+    Index("suggestion_by_advice", "advice", "created_at", "id", "demands"),
     Index("suggestion_by_matter", "code", "district", "created_at"),
     Index("suggestion_by_requester", "requester", "created_at"),
 )

@@ -1,13 +1,18 @@
 """The HTTP contract: the library's own object, errors as RFC 9457, hostile input."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
 import pytest
+from sqlalchemy import select
 
 from jiesu_nlp.schema import json_schema
+from jiesu_nlp.ticket import Ticket
 from service.access import Role
 from service.app import create_app
+from service.records import fingerprint
+from service.store.tables import suggestion
 
 TEXT = "朝阳区望京西园四区门口每天晚上一排烧烤摊，油烟味熏得窗户都不敢开"
 
@@ -46,6 +51,55 @@ def test_one_idempotency_key_one_suggestion(running):
     again = running.call("POST", "/v1/suggestions", key="k", json={"text": TEXT}).json()
     assert again == first
     assert len(running.call("GET", "/v1/tickets?status=all").json()["tickets"]) == 1
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize(
+    "other", [{"text": "小区停水两天了"}, {"text": TEXT, "id": "2"}, {"text": TEXT * 20}]
+)
+def test_another_ticket_under_the_same_key_is_refused(running, other, stored, monkeypatch):
+    if not stored:
+        # It is on its way: neither the store nor the spool has it yet.
+        monkeypatch.setattr(running.service.writer, "hand_over", lambda *_: True)
+    first = running.call("POST", "/v1/suggestions", key="k", json={"text": TEXT, "id": "1"}).json()
+    if stored:
+        running.settle()
+    refused = running.call("POST", "/v1/suggestions", key="k", json=other)
+    assert refused.status_code == 409
+    assert refused.json()["type"].endswith("key-reused")
+    assert "换一个键" in refused.json()["detail"]
+    again = running.call("POST", "/v1/suggestions", key="k", json={"text": TEXT, "id": "1"}).json()
+    assert again["suggestion_id"] == first["suggestion_id"]
+    assert again["redacted_text"] == first["redacted_text"]
+    # Another client's key of that name is another key.
+    theirs = running.call("POST", "/v1/suggestions", role="admin", key="k", json=other)
+    assert theirs.status_code == 200
+
+
+def test_of_two_tickets_at_once_under_one_key_one_is_answered(running):
+    def ask(text):
+        return running.call("POST", "/v1/suggestions", key="k", json={"text": text}).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(ask, [TEXT, "小区停水两天了", TEXT, "小区停水两天了"]))
+    assert sorted(codes) == [200, 200, 409, 409]
+    running.settle()
+    assert len(running.call("GET", "/v1/tickets?status=all").json()["tickets"]) == 1
+
+
+def test_the_digest_of_what_was_asked_tells_nothing(running):
+    running.call("POST", "/v1/suggestions", key="k", json={"text": TEXT})
+    running.suggest(TEXT)
+    running.settle()
+    with running.service.engine.connect() as c:
+        digests = set(c.execute(select(suggestion.c.digest)).scalars())
+    assert None in digests
+    (keyed,) = digests - {None}
+    assert keyed == fingerprint(running.service.settings.secret, Ticket(TEXT))
+    assert keyed != fingerprint("another secret", Ticket(TEXT))
+    listed = running.call("GET", "/v1/tickets?status=all").text
+    events = running.call("GET", "/v1/events").text
+    assert keyed not in listed + events
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,54 @@ def test_typing_on_while_a_decision_is_recorded_loses_nothing(desk, served):
     one.notice("已采纳")
     expect(one.page.locator("#text")).to_have_value("小区门口的井盖丢了，晚上很危险")
     expect(one.page.locator("#chosen")).to_contain_text("井盖")
+    one.page.unroute("**/v1/decisions")
+    one.keys.press("Control+Enter")
+    one.notice("井盖")
+    one.notice("已采纳")
+    first, second = decisions(served)[-2:]
+    assert first["suggestion_id"] != second["suggestion_id"]
+    assert first["code"] != second["code"]
+
+
+def test_a_text_changed_between_two_demands_is_a_ticket_of_its_own(desk, served):
+    one = desk()
+    one.type(TWO)
+    one.keys.press("Control+Enter")
+    expect(one.page.locator("[role=tab]").first).to_have_class("done")
+    one.keys.press("Control+A")
+    one.keys.insert_text("小区门口的井盖丢了，晚上很危险")
+    expect(one.page.locator("#chosen")).to_contain_text("井盖")
+    one.keys.press("Control+Enter")
+    expect(one.page.locator("#text")).to_have_value("")
+    first, second = decisions(served)[-2:]
+    assert first["suggestion_id"] != second["suggestion_id"]
+
+
+def test_a_text_typed_back_keeps_the_choices(desk):
+    one = desk()
+    one.type(LAMP)
+    one.keys.press("Alt+2")
+    second = one.page.locator(".cats li").nth(1)
+    expect(second).to_have_attribute("aria-selected", "true")
+    one.keys.insert_text("。")
+    one.keys.press("Backspace")
+    one.page.wait_for_timeout(600)
+    expect(second).to_have_attribute("aria-selected", "true")
+
+
+def test_a_double_click_decides_one_demand(desk, served):
+    one = desk()
+    one.type(TWO)
+    before = len(decisions(served))
+    # Slowly, so that the first is recorded when the second comes.
+    one.page.locator("#accept").click()
+    expect(one.page.locator("[role=tab]").first).to_have_class("done")
+    one.page.locator("#accept").dispatch_event("click", {"detail": 2})
+    one.page.locator("#result").dispatch_event(
+        "keydown", {"key": "Enter", "repeat": True, "bubbles": True}
+    )
+    one.page.wait_for_timeout(600)
+    assert len(decisions(served)) == before + 1
 
 
 def test_several_demands_are_tabs(desk, served):

@@ -7,7 +7,9 @@ from typer.testing import CliRunner
 
 from jiesu_nlp.cli.main import app
 from jiesu_nlp.errors import UsageError
+from jiesu_nlp.ticket import Ticket
 from service import cli as service_cli
+from service.intake import read_table_of_tickets
 from service.store.tables import audit
 
 runner = CliRunner()
@@ -41,6 +43,7 @@ def test_a_user_is_made_listed_and_closed():
         (("user", "disable", "nobody"), "没有用户"),
         (("key", "revoke", "12345678"), "没有编号"),
         (("records", "export", "-o", "x.txt"), ".csv"),
+        (("records", "export", "-o", "x.csv", "--since", "2026/11/01"), "2026-11-01"),
         (("user", "add", "a", "--password-stdin", "secret"), "命令行"),
         (("records", "import", "nothing.csv"), "不存在"),
     ],
@@ -93,6 +96,57 @@ def test_a_day_s_tickets_are_imported_and_backed_up(tmp_path, dispatcher, monkey
     assert (tmp_path / "out.csv").read_text("utf-8-sig").startswith("text,code,unit,created_at")
     bad = runner.invoke(app, ["records", "backup", "-o", str(tmp_path / "copy.db")])
     assert "不覆盖" in str(bad.exception)
+
+
+def read(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    found = list(read_table_of_tickets(path))
+    texts = [t.text for t in found if isinstance(t, Ticket)]
+    return texts, [t for t in found if isinstance(t, str)]
+
+
+def test_a_line_that_cannot_be_decoded_is_told(tmp_path):
+    lines = ["诉求内容,地址\n".encode(), b"\x80\xff\xff bad,x\n", "停水了,乙\n".encode()]
+    texts, bad = read(tmp_path / "day.csv", b"".join(lines))
+    assert texts == ["停水了"]
+    assert len(bad) == 1
+    assert bad[0].startswith("第 2 行")
+    assert "UTF-8" in bad[0]
+    within = [lines[0], '"甲\n'.encode(), lines[1], '丙",x\n'.encode(), lines[2]]
+    texts, bad = read(tmp_path / "day.csv", b"".join(within))
+    assert texts == ["停水了"]
+    assert [b[:5] for b in bad] == ["第 3 行"]
+    with pytest.raises(UsageError, match="列名"):
+        read(tmp_path / "day.csv", lines[1] + lines[2])
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "停水了,甲\n路灯坏了,乙\n",
+        '停水了,甲\n"井盖丢了",乙\n',
+        '停水了,甲\n"井盖\n丢了",乙\n路灯坏了,丙\n',
+        "停水了，请处理\n" * 20_000,
+    ],
+)
+def test_an_open_quote_spoils_its_own_line_only(tmp_path, rest):
+    expected, none = read(tmp_path / "good.csv", "诉求内容,地址\n" + rest)
+    assert none == []
+    texts, bad = read(tmp_path / "bad.csv", '诉求内容,地址\n"漏水了,丁\n' + rest)
+    assert texts == expected
+    assert len(bad) == 1
+    assert bad[0].startswith("第 2 行：引号没有配对")
+
+
+def test_quotes_that_are_closed_are_read_as_before(tmp_path):
+    content = '诉求内容,地址\n"甲小区"停水,A\n5"管漏水,B\n"两行\n""引号""",C\n\n"井盖,丢了",D\n'
+    texts, bad = read(tmp_path / "day.csv", content)
+    assert texts == ["甲小区停水", '5"管漏水', '两行\n"引号"', "井盖,丢了"]
+    assert bad == []
+    _, bad = read(tmp_path / "day.csv", content + ",E\n")
+    assert bad == ["第 8 行：诉求内容为空"]
+    with pytest.raises(UsageError, match="列名"):
+        read(tmp_path / "day.csv", '"诉求内容,地址\n停水了,甲\n')
 
 
 def test_a_taken_port_is_told_at_once(monkeypatch, models_folder):

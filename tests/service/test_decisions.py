@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from service.store.export import COLUMNS
+from jiesu_nlp.errors import UsageError
+from service.store.export import COLUMNS, stamp_of
 from service.store.tables import decision, stamp, suggestion
 from training.labels import LabelBook
 from training.tickets import LabelledTicket, read_tickets
@@ -185,6 +186,38 @@ def test_the_pull_endpoint_pages_without_gap_or_repeat(running):
         if after is None:
             break
     assert sorted(seen) == sorted(m["suggestion_id"] for m in made)
+
+
+@pytest.mark.parametrize(
+    ("since", "count"),
+    [
+        ("2000-01-01", 1),
+        ("2000-01-01T08:00:00", 1),
+        ("2000-01-01 08:00", 1),
+        ("9000-01-01T00:00:00+00:00", 0),
+    ],
+)
+def test_an_export_since_a_day(running, since, count):
+    running.decide(running.suggest(TEXT), "k")
+    params = {"format": "csv", "since": since}
+    answer = running.call("GET", "/v1/decisions", role="engineer", params=params)
+    assert len(answer.text.splitlines()) == 1 + count
+
+
+@pytest.mark.parametrize("since", ["2026/11/01", "2026-1-1", "昨天", "", "2026-02-30"])
+def test_a_day_that_is_none_is_refused(running, since):
+    params = {"format": "csv", "since": since}
+    answer = running.call("GET", "/v1/decisions", role="engineer", params=params)
+    assert answer.status_code == 422
+    assert "2026-11-01" in answer.json()["detail"]
+
+
+def test_a_moment_is_read_as_beijing_time_unless_it_says_otherwise():
+    assert stamp_of("2026-11-01") == "2026-11-01T00:00:00.000+08:00"
+    assert stamp_of("2026-11-01T20:00:00+00:00") == "2026-11-02T04:00:00.000+08:00"
+    assert stamp_of("0999-01-01") < stamp()
+    with pytest.raises(UsageError, match="看不懂"):
+        stamp_of("0001-01-01T00:00:00+14:00")
 
 
 def test_exports_are_audited(running):

@@ -250,11 +250,13 @@ def test_the_feed_can_be_taken_back(running):
     engine = running.service.engine
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    for step, expected in ((command.downgrade, "0001"), (command.upgrade, "0002")):
+    running.suggest(TEXT)
+    running.settle()
+    for step, expected in ((command.downgrade, "0001"), (command.upgrade, "0003")):
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             step(config, expected)
-        assert inspect(engine).has_table("feed") is (expected == "0002")
-        running.suggest(TEXT)
-        running.settle()
+        assert inspect(engine).has_table("feed") is (expected == "0003")
+    running.suggest(TEXT)
+    running.settle()
     assert len(read_events(engine)) == 2

@@ -2,6 +2,7 @@
 
 import json
 import queue
+import shutil
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
 from jiesu_nlp.errors import BundleError, UsageError
-from service.models import ModelHost
+from service.models import ModelHost, load_model
 from service.store.engine import migrate, open_engine
 from service.store.spool import Spool
 from service.store.tables import account, audit, decision, new_id, stamp, suggestion
@@ -240,6 +241,35 @@ def test_the_schema_of_the_migrations_is_the_schema_of_the_code(running):
         assert c.execute(select(func.count()).select_from(account)).scalar() == 0
 
 
+def test_demands_of_what_was_stored_before_are_counted(running):
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import text, update
+    from sqlalchemy.exc import DBAPIError
+
+    from service.store.engine import _MIGRATIONS
+
+    engine = running.service.engine
+    texts = (TEXT, "1、请问住房公积金怎么提取？2、楼上装修每天早上六点就开始砸墙，噪音太大。")
+    made = [running.suggest(t) for t in texts]
+    running.settle()
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    for step, to in ((command.downgrade, "0002"), (command.upgrade, "0003")):
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            step(config, to)
+            if to == "0002":
+                row = connection.execute(text("SELECT * FROM suggestion")).first()
+                assert "demands" not in row._mapping
+    with engine.connect() as c:
+        counts = dict(c.execute(select(suggestion.c.id, suggestion.c.demands)).all())
+    assert counts == {m["suggestion_id"]: len(m["demands"]) for m in made}
+    assert sorted(counts.values()) == [1, 2]
+    with pytest.raises(DBAPIError, match="append-only"), engine.begin() as c:
+        c.execute(update(suggestion).values(demands=5))
+
+
 def test_a_model_is_switched_and_rolled_back(running):
     host = running.service.models
     done = running.call("POST", "/v1/models/activate", role="engineer", json={"name": "other"})
@@ -274,6 +304,46 @@ def test_a_switch_made_elsewhere_is_followed_unless_bad(running):
     (host.registry.directory / "active.json").write_text('{"history": ["broken", "other"]}')
     assert "校验和" in str(host.follow())
     assert host.active.name == "other"
+
+
+@pytest.mark.parametrize("role", ["active", "shadow"])
+def test_a_bad_bundle_is_loaded_again_only_when_it_has_changed(running, monkeypatch, role):
+    host = running.service.models
+    folder = host.registry.directory / "broken"
+    damaged = folder.resolve()
+    folder.unlink()
+    shutil.copytree(damaged, folder)
+    tried = []
+
+    def load(name, bundle):
+        tried.append(name)
+        return load_model(name, bundle)
+
+    monkeypatch.setattr("service.models.load_model", load)
+    if role == "active":
+        (host.registry.directory / "active.json").write_text('{"history": ["broken", "quick"]}')
+    else:
+        (host.registry.directory / host.SHADOW_POINTER).write_text('{"shadow": "broken"}')
+    assert "校验和" in str(host.follow())
+    assert [host.follow() for _ in range(3)] == [None] * 3
+    assert tried == ["broken"]
+    assert host.active.name == "quick"
+    shutil.copy(host.registry.path("other") / "classifier.safetensors", folder)
+    assert host.follow() is None
+    assert tried == ["broken", "broken"]
+    assert (host.active if role == "active" else host.shadow).name == "broken"
+
+
+def test_an_unreadable_models_folder_ends_nothing(running, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("service.models.load_model", denied)
+    running.service.models.registry.use("other")
+    assert "权限" in str(running.service.models.follow())
+    monkeypatch.undo()
+    assert running.service.models.follow() is None
+    assert running.service.models.active.name == "other"
 
 
 def test_the_shadow_answers_beside_and_is_judged_later(running):

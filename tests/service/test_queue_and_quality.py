@@ -21,6 +21,56 @@ def test_the_queue_holds_doubtful_undecided_tickets(running):
     assert len(running.call("GET", "/v1/tickets?status=decided").json()["tickets"]) == 1
 
 
+def test_a_ticket_stays_in_the_queue_until_every_demand_is_decided(accounts):
+    made = accounts.suggest(
+        "反映两个问题：1、请问住房公积金怎么提取，需要带什么材料？2、楼上装修每天早上六点就开始砸墙，噪音太大。"
+    )
+    assert len(made["demands"]) == 2
+    accounts.settle()
+
+    def where():
+        found = {}
+        for status in ("open", "decided"):
+            for row in accounts.call("GET", f"/v1/tickets?status={status}").json()["tickets"]:
+                found[status] = (row["decided"], row["decided_demands"], row["demands"])
+        return found
+
+    assert where() == {"open": (False, 0, 2)}
+    # The same demand twice is one, and a demand that the ticket has not is none.
+    for key in ("a", "b"):
+        accounts.decide(made, key, demand=1)
+    _store(
+        accounts,
+        [_decided(ago(0), said=0.5, kept=True, suggestion_id=made["suggestion_id"], demand=7)],
+    )
+    assert where() == {"open": (False, 1, 2)}
+    accounts.log_in("operator")
+    assert "已处理 1/2" in accounts.client.get("/queue?status=open").text
+    accounts.decide(made, "c", demand=0, kind="returned", reason="不归我们管")
+    assert where() == {"decided": (True, 2, 2)}
+
+
+def test_the_queue_passes_over_decided_tickets_without_reading_them(tmp_path):
+    """Rows are long; the plan must find all it asks in the indexes."""
+    from sqlalchemy import event
+
+    from service.store.engine import migrate, open_engine
+
+    engine = open_engine(f"sqlite:///{tmp_path / 's.db'}")
+    migrate(engine)
+    asked = []
+    event.listen(engine, "before_cursor_execute", lambda *a: asked.append((a[2], a[3])))
+    for status in ("review", "open"):
+        read_tickets(engine, status=status)
+        sql, parameters = asked[-1]
+        with engine.connect() as c:
+            plan = c.exec_driver_sql("EXPLAIN QUERY PLAN " + sql, parameters).all()
+        text = " ".join(row[3] for row in plan)
+        assert "USE TEMP B-TREE" not in text, text
+        assert "COVERING INDEX decision_by_suggestion" in text, text
+        assert "suggestion_by_" in text, text
+
+
 def test_the_queue_pages_and_searches(running):
     for i in range(5):
         running.suggest(f"第 {i} 件：路灯不亮 100%_的", id=f"N-{i}")

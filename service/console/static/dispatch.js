@@ -40,14 +40,16 @@ async function preview() {
   const body = fields();
   if (!body.text.trim()) return;
   asking?.abort();
+  // Typed and taken back: what is on screen holds, with the operator's choices.
+  if (JSON.stringify(body) === JSON.stringify(state.asked)) { if (notice.className) say(""); return; }
   asking = new AbortController();
   const { signal } = asking;
   try {
     const answer = await call("POST", "/v1/suggestions?preview=true", { body, signal, onWait: waiting });
     if (signal.aborted) return;
     if (notice.className) say("");
-    const key = state.key;
-    state = { ...fresh(), key, answer, asked: body };
+    // With a key of its own: under the key of the text before, the service knows that text.
+    state = { ...fresh(), answer, asked: body };
     begin();
   } catch (fault) {
     if (fault.name !== "AbortError") say(fault.message, "bad");
@@ -74,8 +76,10 @@ async function openTicket(id) {
     $("source").textContent = `来自队列 ${ticket.ticket_id || ""} ${ticket.created_at.slice(0, 16).replace("T", " ")}`;
     begin();
     if (ticket.decisions.length) {
-      say(`这件已由 ${ticket.decisions.at(-1).actor.split(":").pop()} 处理`, "wait");
       ticket.decisions.forEach((d) => { if (state.choices[d.demand]) state.choices[d.demand].done = d.kind; });
+      const open = state.choices.filter((c) => !c.done);
+      state.at = Math.max(0, state.choices.indexOf(open[0]));
+      say(`这件已由 ${ticket.decisions.at(-1).actor.split(":").pop()} 处理${open.length ? `，还有 ${open.length} 个诉求未处理` : ""}`, "wait");
       draw();
     }
     result.focus({ preventScroll: true });
@@ -260,6 +264,8 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, textarea");
   const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
   if (event.key === "Escape" && typing) { event.preventDefault(); result.focus({ preventScroll: true }); return; }
+  // A key held down must not decide what comes after, unseen.
+  if (event.repeat && event.key === "Enter" && (!typing || event.ctrlKey)) { event.preventDefault(); return; }
   if (event.key === "Enter" && event.ctrlKey) { event.preventDefault(); decide("accepted"); return; }
   if (/^[1-5]$/.test(event.key) && state.answer && (event.altKey || (!typing && plain))) {
     const category = state.answer.demands[state.at].categories[Number(event.key) - 1];
@@ -288,7 +294,8 @@ for (const field of [text, $("address"), $("requester")]) {
 }
 text.addEventListener("paste", () => setTimeout(() => { clearTimeout(timer); if (!state.queued) preview(); }));
 $("new").addEventListener("click", () => { reset(); say(""); });
-$("accept").addEventListener("click", () => decide("accepted"));
+// Nor must the second half of a double click.
+$("accept").addEventListener("click", ({ detail } = {}) => { if (!(detail > 1)) decide("accepted"); });
 $("find").addEventListener("click", findLeaf);
 $("edit").addEventListener("click", editUnit);
 $("return").addEventListener("click", giveBack);
