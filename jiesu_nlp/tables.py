@@ -48,8 +48,11 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DataError("文件不存在", path=path, remedy="恢复该文件，或检查目录是否正确") from None
+    except OSError as fault:
+        reason = fault.strerror or str(fault)
+        raise DataError(f"读不了（{reason}）", path=path, remedy="检查文件及其权限") from None
     except UnicodeDecodeError as error:
         bad_line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise DataError(

@@ -92,8 +92,11 @@ def compose_file(path: Path) -> YamlNode:
     """
     try:
         content = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DataError("文件不存在", path=path, remedy="恢复该文件，或检查目录是否正确") from None
+    except OSError as fault:
+        reason = fault.strerror or str(fault)
+        raise DataError(f"读不了（{reason}）", path=path, remedy="检查文件及其权限") from None
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise DataError("不是 UTF-8 编码", path=path, line=line, remedy="另存为 UTF-8") from None

@@ -144,8 +144,8 @@ def read_mapping(path: Path) -> dict[str, str]:
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"文件不存在：{path}") from None
+    except OSError as fault:
+        raise UsageError(f"读不了 {path}：{fault.strerror or fault}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise DataError("不是有效的 UTF-8 YAML", path=path, remedy="每行写“字段: 列名”") from None
     if not isinstance(data, dict):

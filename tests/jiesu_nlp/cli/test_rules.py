@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jiesu_nlp.cli.main import app
+from jiesu_nlp.errors import DataError
 from tests.conftest import TAXONOMY
 
 RUNNER = CliRunner()
@@ -79,3 +80,12 @@ def test_explain_prints_every_stage_and_json(bundle):
     assert data["suggestion"]["demands"][0]["place"]["district"] == "朝阳区"
     same = run("suggest", "--explain", text, "--bundle", str(bundle.path))
     assert "逐条试规则" in same.output
+
+
+@pytest.mark.parametrize("command", [("rules", "check"), ("places", "check")])
+def test_a_file_where_a_folder_should_be_is_said_plainly(command, tmp_path):
+    file = tmp_path / "规则.txt"
+    file.write_text("", "utf-8")
+    result = run(*command, "--dir", str(file))
+    assert isinstance(result.exception, DataError)
+    assert "不存在" in str(result.exception)
