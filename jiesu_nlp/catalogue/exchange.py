@@ -55,6 +55,8 @@ REQUIRED = ("code", "class", "group", "name", "is", "types", "unit", "limit")
 _WIDTHS = {"is": 40, "not": 40, "says": 60, "route": 30, "name": 24, "basis": 24}
 _SHEET, _RETIRED_SHEET, _CLASS_SHEET = "派单目录", "退役编码", "一级类"
 _LISTS = {"types": "、", "with": "、", "not": "\n", "says": "\n"}
+# A longer cell is a quotation mark without its partner.
+_LONGEST_CELL = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +312,8 @@ def _read(path: Path, titles: Mapping[str, str]) -> _Table:
             text = decode(data).removeprefix("﻿")
         except UnicodeDecodeError:
             raise DataError("既不是 UTF-8 也不是 GB18030 编码", path=path) from None
+        # The limit is the process's, and other readers set it to theirs.
+        csv.field_size_limit(_LONGEST_CELL)
         # As it stands: the reader knows each kind of line end, and those within a cell.
         lines = csv.reader(io.StringIO(text, newline=""))
         try:
