@@ -11,7 +11,7 @@ much. Calls of a few words are calibrated apart, on such tickets and ``says`` of
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +29,7 @@ from jiesu_nlp.dispatcher import TOP_K
 from jiesu_nlp.errors import DataError
 from jiesu_nlp.knowledge import Knowledge
 from jiesu_nlp.text.normalise import normalise
+from jiesu_nlp.vocabulary import UNIT_CLASS_SET
 from training.cross_validation import held_out_fold
 from training.low_rank import Recipe
 from training.tickets import LabelledTicket
@@ -47,7 +48,7 @@ TICKET_LENGTH = 40
 _ENOUGH_BRIEF = 100
 _BINS = 20
 _LEAST_IN_BIN = 10
-# Bands of the conformal sets, and how many texts each must have at least.
+# Bands of the conformal sets at most, and how many texts each must have at least.
 _BANDS = 8
 _LEAST_IN_BAND = 100
 _PORTION = 512
@@ -158,15 +159,10 @@ def _scored(
     classifier: LeafPredictor, knowledge: Knowledge, tickets: Sequence[LabelledTicket]
 ) -> Unseen:
     catalogue = knowledge.catalogue
-    class_of_unit = {
-        name: unit.unit_class
-        for unit in knowledge.units.units
-        for name in (unit.name, unit.short, *unit.aliases)
-    }
     return Unseen(
         _in_portions(classifier.probabilities, tickets),
         [np.array([catalogue.index[c] for c in t.codes if c in catalogue.index]) for t in tickets],
-        [_unit_classes(catalogue, t, class_of_unit) for t in tickets],
+        [_unit_classes(knowledge, t) for t in tickets],
         np.full(len(tickets), 1 / max(len(tickets), 1), np.float32),
     )
 
@@ -196,16 +192,20 @@ def _in_portions(
     )
 
 
-def _unit_classes(
-    catalogue: Catalogue, ticket: LabelledTicket, class_of_unit: Mapping[str, str]
-) -> tuple[str, ...]:
+def _unit_classes(knowledge: Knowledge, ticket: LabelledTicket) -> tuple[str, ...]:
     """Return the unit classes a ticket may go to; labels may give the names of units instead.
 
     Of a ticket that names no unit, the directions of its leaves.
     """
     if ticket.units:
-        return tuple(class_of_unit.get(unit, unit) for unit in ticket.units)
-    return tuple(catalogue.by_code[c].unit for c in ticket.codes if c in catalogue.by_code)
+        named = knowledge.units.classes_of
+        return tuple(
+            unit_class
+            for unit in ticket.units
+            for unit_class in ((unit,) if unit in UNIT_CLASS_SET else named(unit) or (unit,))
+        )
+    known = knowledge.catalogue.by_code
+    return tuple(known[c].unit for c in ticket.codes if c in known)
 
 
 def monotone_map(scores: Floats, correct: Floats, weights: Floats) -> MonotoneMap:
@@ -257,7 +257,7 @@ def with_temperature(
 def fit_set_rule(unseen: Unseen, coverage: float) -> SetRule:
     """Return the rule whose sets hold a right leaf in ``coverage`` of the texts of every band.
 
-    The bands have the same weight each; within a band this is split conformal prediction with the
+    The bands have about the same weight each; within a band this is split conformal prediction with the
     ratio of the right leaf's probability to the best one's as score.
     """
     p, weights = unseen.probabilities, unseen.weights
@@ -270,8 +270,9 @@ def fit_set_rule(unseen: Unseen, coverage: float) -> SetRule:
     position = np.cumsum(weights[order]) / weights.sum()
     bands = int(np.clip(len(first) // _LEAST_IN_BAND, 1, _BANDS))
     starts = np.searchsorted(position, np.arange(1, bands) / bands)
-    bounds = first[order[starts]]
+    bounds = first[order[_apart(starts, len(first))]]
     band_of = np.searchsorted(bounds, first, "right")
+    bands = len(bounds) + 1
     return SetRule(
         tuple(float(v) for v in bounds),
         tuple(
@@ -279,6 +280,19 @@ def fit_set_rule(unseen: Unseen, coverage: float) -> SetRule:
         ),
         coverage,
     )
+
+
+def _apart(starts: Ints, end: int) -> Ints:
+    """Return those starts that leave enough texts between each other and before the end.
+
+    Where few heavy texts stand beside many light ones, bands of the same weight may hold a handful.
+    """
+    kept: list[int] = []
+    for start in starts.tolist():
+        before = kept[-1] if kept else 0
+        if start - before >= _LEAST_IN_BAND and end - start >= _LEAST_IN_BAND:
+            kept.append(start)
+    return np.array(kept, dtype=np.int64)
 
 
 def _reached_by(ratios: Floats, weights: Floats, coverage: float) -> float:

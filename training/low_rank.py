@@ -50,7 +50,7 @@ class Recipe:
     wording_scale: float = 15.0
     wording_below: int | None = 20
     centroid_terms: int = 800
-    centroid_leaves: int = 30
+    centroid_leaves: int = 300
     weigh_by_text: bool = False
     seed: int = 0
 
@@ -81,7 +81,6 @@ def recipe_for(leaves: int, texts: int, base: Recipe = Recipe()) -> Recipe:
         wording_scale=2.0,
         wording_below=None,
         centroid_terms=20_000,
-        centroid_leaves=leaves + 1,
         weigh_by_text=True,
     )
 

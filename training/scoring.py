@@ -203,7 +203,7 @@ def _suggested(dispatcher: Dispatcher, batch: Sequence[LabelledTicket]) -> dict[
     for ticket, suggestion in zip(batch, stream, strict=True):
         demand = suggestion.demands[0]
         unit, place = demand.unit, demand.place
-        answers = {unit.unit_class, unit.name}
+        answers = {unit.unit_class, unit.name, *_other_names(dispatcher, unit.code)}
         units = ticket.units
         known = ticket.place_known
         values = {
@@ -223,6 +223,12 @@ def _suggested(dispatcher: Dispatcher, batch: Sequence[LabelledTicket]) -> dict[
         for name, value in values.items():
             columns[name].append(value)
     return {name: np.array(column) for name, column in columns.items()}
+
+
+def _other_names(dispatcher: Dispatcher, code: str | None) -> tuple[str, ...]:
+    """Return what a unit is called besides its name: labels are written by people."""
+    unit = dispatcher.knowledge.units.by_code.get(code or "")
+    return () if unit is None else (unit.short, *unit.aliases)
 
 
 def _nothing(n: int) -> dict[str, Array]:

@@ -33,6 +33,7 @@ from training.calibration import (
     AUTO_PRECISION,
     SUGGEST_PRECISION,
     calibrate,
+    read_labelled_tickets,
     unseen_tickets,
     unseen_tickets_and_says,
     with_temperature,
@@ -295,7 +296,15 @@ def train(
         **knowledge.to_files(),
         CALIBRATION_FILE: json_bytes(calibration.to_json()),
         RECORD_FILE: json_bytes(record),
-        SEEN_FILE: seen_bytes(t.text for t in (*parts["train"], *parts["calibrate"])),
+        SEEN_FILE: seen_bytes(
+            t.text
+            for t in (
+                *parts["train"],
+                *parts["calibrate"],
+                # Gates, and confidence where tickets are few, are calibrated on these.
+                *(read_labelled_tickets() if has_says else ()),
+            )
+        ),
         CARD_FILE: model_card(out.name, record, summary).encode(),
     }
     if evaluation is not None:

@@ -62,6 +62,11 @@ def suggest(
     if source is not None:
         if text is not None or explain:
             raise UsageError("--input 不能与诉求内容或 --explain 同时使用")
+        if address is not None or created_at is not None:
+            raise UsageError(
+                "--address、--created-at 只用于单件诉求；用 --input 时写在每行 JSON 的 "
+                "address、created_at 里"
+            )
         _stream(source, target, bundle)
         return
     if target is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,26 @@ class UnitRegistry:
                 if district is None or WHOLE_CITY in unit.area or district in unit.area:
                     return unit
         return None
+
+    @cached_property
+    def _classes_by_name(self) -> Mapping[str, tuple[str, ...]]:
+        aliases, shorts, names = [], [], []
+        for unit in self.units:
+            aliases += [(alias, unit.unit_class) for alias in unit.aliases]
+            shorts.append((unit.short, unit.unit_class))
+            names.append((unit.name, unit.unit_class))
+        found: dict[str, tuple[str, ...]] = {}
+        # The later ones count more: an alias never takes a name from the unit that bears it.
+        for pairs in (aliases, shorts, names):
+            classes: dict[str, dict[str, None]] = {}
+            for name, unit_class in pairs:
+                classes.setdefault(name, {})[unit_class] = None
+            found |= {name: tuple(own) for name, own in classes.items()}
+        return found
+
+    def classes_of(self, name: str) -> tuple[str, ...]:
+        """Return the classes of the units that bear a name, short name or alias; usually one."""
+        return self._classes_by_name.get(name, ())
 
     def has_choice(self, unit: RegisteredUnit) -> bool:
         """Whether other firms of the same class serve the same area, so that this is a default."""

@@ -85,12 +85,15 @@ def test_a_label_may_give_the_name_of_a_unit_instead_of_its_class(knowledge):
 
     code = knowledge.catalogue.codes[0]
     tickets = [
-        LabelledTicket("路灯不亮", (code,), ("朝阳区望京街道办事处", "城市管理")),
+        LabelledTicket("路灯不亮", (code,), ("朝阳区望京街道办事处", "望京街道", "城市管理")),
         LabelledTicket("路灯不亮", (code,)),
     ]
     classifier = Indifferent(class_rows(knowledge.catalogue))
     unseen = unseen_tickets(classifier, knowledge, tickets).usual
-    assert unseen.units == [("街道乡镇", "城市管理"), (knowledge.catalogue.leaves[0].unit,)]
+    assert unseen.units == [
+        ("街道乡镇", "街道乡镇", "城市管理"),
+        (knowledge.catalogue.leaves[0].unit,),
+    ]
 
 
 def drawn(rng, n, *, spread):
@@ -147,3 +150,18 @@ def test_few_texts_make_one_band_and_none_of_the_unreachable_is_promised():
     p = np.sort(rng.dirichlet(np.full(30, 1.0), 50), axis=1)[:, ::-1].astype(np.float32)
     hopeless = Unseen(p, [np.array([29])] * 50, [()] * 50, np.full(50, 0.02))
     assert fit_set_rule(hopeless, 0.9).ratios == (0.0,)
+
+
+def test_no_band_holds_a_handful_of_heavy_texts():
+    rng = np.random.default_rng(5)
+    few, many = drawn(rng, 60, spread=0.05), drawn(rng, 3000, spread=0.2)
+    mixed = Unseen(
+        np.concatenate([few.probabilities, many.probabilities]),
+        [*few.right, *many.right],
+        [()] * 3060,
+        np.concatenate([np.full(60, 0.5 / 60), np.full(3000, 0.5 / 3000)]),
+    )
+    rule = fit_set_rule(mixed, 0.95)
+    bands = np.searchsorted(rule.bounds, mixed.probabilities.max(axis=1), "right")
+    assert np.bincount(bands).min() >= 100
+    assert 0 < len(rule.bounds) < 7

@@ -57,6 +57,8 @@ def test_a_bad_line_shows_in_message_and_exit_code(bundle):
         (("suggest", "--input", f"{__file__}/x.jsonl"), "不存在"),
         (("suggest", "x", "--input", "-"), "不能"),
         (("suggest", "x", "--output", "y.jsonl"), "--output"),
+        (("suggest", "--input", "-", "--address", "方庄"), "--address"),
+        (("suggest", "--input", "-", "--created-at", "2026-11-20"), "--created-at"),
     ],
 )
 def test_wrong_use_is_told_in_chinese(bundle, arguments, message):

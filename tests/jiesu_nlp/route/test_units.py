@@ -166,3 +166,13 @@ def test_bad_rows_are_refused_with_file_line_and_remedy(tmp_path, row, field, sa
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError, match="没有单位表"):
         read_units(tmp_path)
+
+
+def test_an_alias_never_takes_a_name_from_the_unit_that_bears_it():
+    one = RegisteredUnit("U-1", "甲局", "甲", "水务", "city", None, ("*",), ("乙局", "丙"), None, None)
+    two = RegisteredUnit("U-2", "乙局", "乙", "交通", "city", None, ("*",), ("丙",), None, None)
+    registry = UnitRegistry([one, two])
+    assert registry.classes_of("乙局") == ("交通",)
+    assert registry.classes_of("甲") == ("水务",)
+    assert set(registry.classes_of("丙")) == {"水务", "交通"}
+    assert registry.classes_of("丁局") == ()
