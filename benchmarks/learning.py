@@ -70,10 +70,12 @@ class Ours(Method):
         from threadpoolctl import threadpool_limits
 
         from jiesu_nlp.text.normalise import normalise
-        from training.low_rank import fit, recipe_for
+        from training.low_rank import Recipe, fit, recipe_for
 
         self.clean = lambda ts: [normalise(t).text for t in ts]
-        recipe = recipe_for(len(parents), len(texts))
+        # Few texts of many leaves are a catalogue's, not tickets.
+        cold = len(parents) >= 100 and len(texts) < _FEW_TEXTS
+        recipe = Recipe() if cold else recipe_for(len(parents), len(texts))
         self.model = fit(self.clean(texts), labels, parents, recipe=recipe)
         # As the dispatcher does: a second thread only waits for its turn.
         threadpool_limits(limits=1, user_api="blas")

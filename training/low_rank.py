@@ -61,13 +61,14 @@ _FREE_STEPS = 6000
 
 
 def recipe_for(leaves: int, texts: int, base: Recipe = Recipe()) -> Recipe:
-    """Return the recipe for a catalogue of ``leaves`` leaves and ``texts`` training texts.
+    """Return the recipe for ``texts`` labelled tickets of a catalogue of ``leaves`` leaves.
 
     Found by measurement, see ``docs/训练与评测.md``: for thousands of leaves the cold-start recipe
-    is as good with many tickets as longer training; for a handful it is far too short.
+    is as good with many tickets as longer training, if it keeps the wording: labels of tickets are
+    not all right, and plain centroids forgive that. For a handful of leaves it is far too short.
     """
     if leaves >= _FEW_LEAVES:
-        return base
+        return replace(base, wording_below=None)
     batch = 64 if texts < 50_000 else 256
     epochs = int(np.clip(_FREE_STEPS * batch // max(texts, 1), 2, 20))
     return replace(
