@@ -1,6 +1,6 @@
 """Example of an order system's client, safe to repeat and to interrupt.
 
-    JIESU_KEY=jk_… python deploy/client.py "方庄芳古园一区门口路灯坏了半个月没人修"
+    JIESU_KEY=jk_… python deploy/client.py suggest 工单编号 "方庄芳古园一区门口路灯坏了半个月没人修"
     JIESU_KEY=jk_… python deploy/client.py pull 游标文件          # 新的派单建议与处理结果，一行一个 JSON
 
 Uses the standard library only.
@@ -8,17 +8,22 @@ Uses the standard library only.
 
 from __future__ import annotations
 
+import hashlib
+import http.client
 import json
 import os
 import sys
 import time
 import urllib.error
 import urllib.request
-import uuid
 from pathlib import Path
 from typing import Any
 
 BASE = os.environ.get("JIESU_URL", "http://127.0.0.1:8000")
+ATTEMPTS = 8
+# Busy, or the service is being restarted behind a proxy.
+AGAIN = (429, 502, 503, 504)
+LONGEST_PAUSE = 30.0
 
 
 def call(path: str, body: dict[str, Any] | None = None, key: str = "") -> dict[str, Any]:
@@ -29,25 +34,40 @@ def call(path: str, body: dict[str, Any] | None = None, key: str = "") -> dict[s
         data = json.dumps(body).encode()
         headers |= {"Content-Type": "application/json", "Idempotency-Key": key}
     request = urllib.request.Request(BASE + path, data, headers)
-    for attempt in range(8):
+    for attempt in range(ATTEMPTS):
+        pause = min(0.2 * 2**attempt, 5.0)
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
                 answer: dict[str, Any] = json.load(response)
                 return answer
         except urllib.error.HTTPError as fault:
-            problem = json.load(fault)
-            if fault.code not in (429, 503):
-                raise SystemExit(problem["detail"]) from None
-            time.sleep(float(fault.headers.get("Retry-After", 1)))
-        except urllib.error.URLError:
-            time.sleep(min(0.2 * 2**attempt, 5))
+            if fault.code not in AGAIN:
+                raise SystemExit(reason_of(fault)) from None
+            after = fault.headers.get("Retry-After", "")
+            if after.isascii() and after.isdigit():
+                pause = min(float(after), LONGEST_PAUSE)
+        except (OSError, http.client.HTTPException):
+            pass  # Away, restarting, or silent for too long.
+        except ValueError:
+            raise SystemExit(f"{BASE} 的答复不是 JSON，请核对 JIESU_URL 与反向代理") from None
+        time.sleep(pause)
     raise SystemExit("服务连不上，请稍后再试")
 
 
-def suggest(text: str) -> None:
-    """Ask for a suggestion and accept its first demand."""
-    ticket = {"id": "示例-1", "text": text}
-    suggestion = call("/v1/suggestions", ticket, key=f"ticket-{uuid.uuid4()}")
+def reason_of(fault: urllib.error.HTTPError) -> str:
+    """Return what the service says, or the status where a proxy answered in its stead."""
+    try:
+        return str(json.load(fault)["detail"])
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        return f"HTTP {fault.code}（{BASE} 的答复不是服务给出的，请核对 JIESU_URL 与反向代理）"
+
+
+def suggest(identity: str, text: str) -> None:
+    """Ask for a suggestion for the ticket of that id and accept its first demand."""
+    ticket = {"id": identity, "text": text}
+    # The same ticket has the same key in every run; an id may hold what a header may not.
+    key = hashlib.sha256(identity.encode()).hexdigest()
+    suggestion = call("/v1/suggestions", ticket, key=key)
     demand = suggestion["demands"][0]
     print(" › ".join(demand["categories"][0]["path"]), "→", demand["unit"]["name"])  # noqa: T201
     decision = {"suggestion_id": suggestion["suggestion_id"], "demand": 0, "kind": "accepted"}
@@ -78,8 +98,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["pull", file]:
             pull(Path(file))
-        case [text]:
-            suggest(text)
+        case ["suggest", identity, text]:
+            suggest(identity, text)
         case _:
             raise SystemExit(__doc__)
 

@@ -117,7 +117,7 @@ def open_bundle(path: Path) -> Bundle:
     Raises
     ------
     BundleError
-        If there is no bundle, or it is foreign or of a newer format.
+        If there is no bundle, or it is foreign or of another format.
     """
     manifest_path = path / MANIFEST
     try:
@@ -132,7 +132,11 @@ def open_bundle(path: Path) -> Bundle:
         newer = isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT
         raise BundleError(
             f"模型包格式版本 {manifest.get('format')} 与程序支持的版本 {FORMAT} 不符：{manifest_path}；"
-            + ("请升级 jiesu-nlp" if newer else "请用本版本程序重新生成")
+            + (
+                "请升级 jiesu-nlp"
+                if newer
+                else "请用本版本程序重新生成：默认模型包运行 jiesu model build，其余用 jiesu train 重新训练"
+            )
         )
     if not all(isinstance(manifest.get(k), dict) for k in ("files", "versions", "parameters")):
         raise BundleError(f"模型包清单缺少必要内容：{manifest_path}；请重新生成")

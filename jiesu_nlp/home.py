@@ -11,6 +11,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
+_PACKAGED = _PACKAGE / "_taxonomy"
 
 
 def _is_checkout() -> bool:
@@ -22,7 +23,12 @@ def taxonomy_dir() -> Path:
     configured = os.environ.get("JIESU_TAXONOMY")
     if configured:
         return Path(configured)
-    return _CHECKOUT / "taxonomy" if _is_checkout() else _PACKAGE / "_taxonomy"
+    return _CHECKOUT / "taxonomy" if _is_checkout() else _PACKAGED
+
+
+def is_packaged(folder: Path) -> bool:
+    """Tell whether a folder belongs to the installed program: an upgrade replaces what it holds."""
+    return folder.resolve().is_relative_to(_PACKAGED)
 
 
 def models_dir() -> Path:

@@ -65,12 +65,18 @@ def _engine() -> Engine:
         raise UsageError(f"{_INSTALL}（缺 {fault.name}）") from None
     from sqlalchemy.exc import SQLAlchemyError
 
+    from jiesu_nlp.batch.address import shown
+
     engine = open_engine(database_url(data_dir()))
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    store = str(Path(file).resolve()) if file else shown(str(engine.url))
+    # A shell without the service's environment means another store: who runs the verb must see it.
+    note(f"存储：{store}")
     try:
         migrate(engine)
     except SQLAlchemyError as fault:
         raise UsageError(
-            f"连不上数据库 {engine.url.render_as_string(hide_password=True)}（{type(fault).__name__}）；"
+            f"连不上数据库 {store}（{type(fault).__name__}）；"
             "请检查 JIESU_DATABASE_URL 与数据库是否启动"
         ) from None
     return engine
@@ -238,7 +244,7 @@ def revoke_key(
 )
 def export_records(
     target: Annotated[Path, typer.Option("--output", "-o", help="目标文件。")],
-    since: Annotated[str | None, typer.Option(help="只导出此后的工单，如 2026-11-01。")] = None,
+    since: Annotated[str | None, typer.Option(help="只导出此后受理的工单，如 2026-11-01。")] = None,
 ) -> None:
     """Write the labelled tickets to a file."""
     from jiesu_nlp.files import replace_file

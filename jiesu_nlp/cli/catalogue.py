@@ -17,7 +17,7 @@ from jiesu_nlp.catalogue.search import search
 from jiesu_nlp.catalogue.store import catalogue_files
 from jiesu_nlp.cli.console import say, say_table
 from jiesu_nlp.errors import UsageError
-from jiesu_nlp.home import taxonomy_dir
+from jiesu_nlp.home import is_packaged, taxonomy_dir
 from jiesu_nlp.vocabulary import Tier
 
 app = typer.Typer(no_args_is_help=True, help="派单目录：查看、检索、检查、导入导出、比较。")
@@ -160,6 +160,12 @@ def import_command(
 ) -> None:
     """Replace the catalogue by an official table, wholly or not at all."""
     directory = catalogue_dir(folder)
+    if is_packaged(directory) and not dry_run:
+        raise UsageError(
+            f"{directory} 属于安装好的程序，升级时会被换掉，不往里导入。处理办法：先复制整套知识，"
+            f"如 cp -r {directory.parent} ~/jiesu-taxonomy；再设 JIESU_TAXONOMY 为复制出的文件夹"
+            "（服务也要设），然后重新导入"
+        )
     base = read_catalogue(directory)
     catalogue, problems = import_catalogue(
         path,

@@ -9,12 +9,13 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, select
+from sqlalchemy import ColumnElement, Engine, and_, delete, func, or_, select
 
 from jiesu_nlp.errors import UsageError
+from jiesu_nlp.ticket import day_of
 from service.store.tables import (
     BEIJING,
     audit,
@@ -29,6 +30,8 @@ from service.store.tables import (
 COLUMNS = ("text", "code", "unit", "created_at", "weight", "source")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PAGE = 5000
+# Further than any two time zones are apart.
+_ZONES = timedelta(days=2)
 
 
 def stamp_of(moment: str) -> str:
@@ -40,18 +43,26 @@ def stamp_of(moment: str) -> str:
         If it is none: compared as text it would let nothing or everything through.
     """
     try:
-        given = datetime.fromisoformat(moment)
-        return stamp(given if given.tzinfo else given.replace(tzinfo=BEIJING))
+        return _in_beijing(moment)
     except (ValueError, OverflowError):
         raise UsageError(
             f"日期“{moment}”看不懂；请写成 2026-11-01 或 2026-11-01T08:00:00（北京时间）"
         ) from None
 
 
-def labelled(engine: Engine, *, since: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield one row of :data:`COLUMNS` per decided demand, oldest ticket first.
+def _in_beijing(moment: str) -> str:
+    given = datetime.fromisoformat(moment)
+    return stamp(given if given.tzinfo else given.replace(tzinfo=BEIJING))
 
-    ``since`` is a stamp as the store writes it (:func:`stamp_of`).
+
+def labelled(engine: Engine, *, since: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield one row of :data:`COLUMNS` per decided demand, in the order in which they were stored.
+
+    Parameters
+    ----------
+    since
+        Stamp as the store writes it (:func:`stamp_of`): only tickets received since, or stored
+        since where the order system did not say when they were received.
     """
     query = (
         select(
@@ -72,15 +83,41 @@ def labelled(engine: Engine, *, since: str | None = None) -> Iterator[dict[str, 
         .execution_options(yield_per=_PAGE)
     )
     if since:
-        query = query.where(suggestion.c.created_at >= since)
+        query = query.where(_perhaps_since(since))
     last: Any = None
     with engine.connect() as c:
         for row in c.execute(query):
+            if since and _received(row) < since:
+                continue
             if last is not None and (row.id, row.demand) != (last.id, last.demand):
                 yield from _label(last)
             last = row
         if last is not None:
             yield from _label(last)
+
+
+def _perhaps_since(since: str) -> ColumnElement[bool]:
+    """Leave out what is plainly older; the order system's stamps have many forms, most ISO 8601."""
+    received = func.coalesce(suggestion.c.received_at, suggestion.c.created_at)
+    day = max(date.fromisoformat(since[:10]), date.min + _ZONES) - _ZONES
+    return or_(received >= day.isoformat(), received.not_like("____-__-__%"))
+
+
+def _received(row: Any) -> str:
+    """Return when a ticket was received, as the store writes times.
+
+    Where only the day can be read, its last moment: rather exported twice than never.
+    """
+    received = row.received_at
+    day = day_of(received) if received else None
+    if day is None:
+        return str(row.created_at)
+    try:
+        if len(received.strip()) > len("2026-11-05"):
+            return _in_beijing(received.strip())
+    except ValueError:
+        pass
+    return f"{day}T23:59:59.999+08:00"
 
 
 def _label(row: Any) -> Iterator[dict[str, Any]]:

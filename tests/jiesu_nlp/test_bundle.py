@@ -69,7 +69,7 @@ def test_damage_names_the_file(tmp_path, damage, message):
     ("change", "message"),
     [
         ({"format": FORMAT + 1}, "升级"),
-        ({"format": FORMAT - 1}, "重新生成"),
+        ({"format": FORMAT - 1}, "jiesu model build"),
         ({"kind": "other"}, "不是 jiesu"),
         ({"files": None}, "缺少必要内容"),
     ],

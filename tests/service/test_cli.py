@@ -61,6 +61,24 @@ def test_a_short_password_is_refused():
     assert "至少" in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    "verb", [("user", "list"), ("key", "add", "a"), ("records", "export", "-o", "{}/x.csv")]
+)
+def test_every_verb_tells_which_store_it_used(tmp_path, verb):
+    done = run(*(a.format(tmp_path) for a in verb))
+    assert f"存储：{tmp_path / 'data' / 'jiesu.db'}" in done.stderr
+    assert "存储" not in done.stdout
+
+
+def test_the_store_is_named_without_secrets(monkeypatch):
+    url = "postgresql://bob:hunter2@127.0.0.1:1/jiesu?sslpassword=hunter3"
+    monkeypatch.setenv("JIESU_DATABASE_URL", url)
+    failed = runner.invoke(app, ["user", "list"])
+    told = failed.stderr + str(failed.exception)
+    assert told.count("postgresql+psycopg://127.0.0.1:1/jiesu?***") == 2
+    assert "hunter" not in told
+
+
 def test_a_key_is_shown_once():
     key = run("key", "add", "工单系统").stdout.strip().splitlines()[-1]
     assert key.startswith("jk_")
@@ -147,6 +165,42 @@ def test_quotes_that_are_closed_are_read_as_before(tmp_path):
     assert bad == ["第 8 行：诉求内容为空"]
     with pytest.raises(UsageError, match="列名"):
         read(tmp_path / "day.csv", '"诉求内容,地址\n停水了,甲\n')
+
+
+def test_a_row_wider_than_the_header_shifts_no_column(tmp_path):
+    content = '诉求内容,地址\n停水了,请处理,望京\n停气,\n停电,方庄,\n"甲"停水,急,乙\n路灯\n'
+    texts, bad = read(tmp_path / "day.csv", content)
+    assert texts == ["停气", "路灯"]
+    assert [b[:5] for b in bad] == ["第 2 行", "第 4 行", "第 5 行"]
+    assert all("有 3 列，表头只有 2 列" in b for b in bad)
+    assert "望京" not in str(bad)
+    book = Workbook()
+    for row in (("诉求内容", "地址"), ("停水", "望京", " "), ("停电", "方庄", "急")):
+        book.active.append(row)
+    book.save(tmp_path / "day.xlsx")
+    found = list(read_table_of_tickets(tmp_path / "day.xlsx"))
+    assert isinstance(found[0], Ticket)
+    assert found[0].address == "望京"
+    assert "第 3 行：有 3 列" in str(found[1])
+
+
+def test_the_row_in_the_place_of_the_header_is_not_shown(tmp_path):
+    with pytest.raises(UsageError) as fault:
+        read(tmp_path / "day.csv", "我叫张伟强电话13812345678家里停水,望京\n停电,方庄\n")
+    assert not any(secret in str(fault.value) for secret in ("张伟强", "1381", "停水", "望京"))
+    assert "“诉求内容”" in str(fault.value)
+    assert "第 1 行" in str(fault.value)
+
+
+def test_rows_that_run_together_are_refused_with_their_lines(tmp_path):
+    content = 'id,诉求内容,地址\n1,"漏水了,2-1\n2,停水了",3-1\n3,路灯不亮,4-1\n'
+    texts, bad = read(tmp_path / "day.csv", content)
+    assert texts == ["路灯不亮"]
+    assert len(bad) == 1
+    assert bad[0].startswith("第 2 行：")
+    assert "第 2–3 行" in bad[0]
+    cell = "停水了,请处理\n门牌3号,谢谢\n联系我,急"
+    assert read(tmp_path / "day.csv", f'诉求内容,地址\n"{cell}",A座\n') == ([cell], [])
 
 
 def test_a_taken_port_is_told_at_once(monkeypatch, models_folder):

@@ -204,6 +204,36 @@ def test_an_export_since_a_day(running, since, count):
     assert len(answer.text.splitlines()) == 1 + count
 
 
+@pytest.mark.parametrize(
+    ("received", "since", "count"),
+    [
+        ("2024-01-05", "2026-11-01", 0),
+        ("2024年1月5日", "2026-11-01", 0),
+        ("2024-01-05", "2024-01-05", 1),
+        ("2024/1/5 9:30", "2024-01-05", 1),
+        ("2024/1/5 9:30", "2024-01-06", 0),
+        # The time of day cannot be read: rather twice than never.
+        ("2024/1/5 9:30", "2024-01-05T20:00:00", 1),
+        ("2024-01-05T09:30:00", "2024-01-05T20:00:00", 0),
+        ("2024-01-05 20:30:00", "2024-01-05T20:00:00", 1),
+        # The 6th in Beijing.
+        ("2024-01-05T20:00:00+00:00", "2024-01-06", 1),
+        ("2024-01-06T03:00:00+14:00", "2024-01-06", 0),
+        # In the future: what is filtered is what the export shows.
+        ("2098-01-05", "2098-01-01", 1),
+        # No time at all: when it was stored counts.
+        ("1763049600", "2026-01-01", 1),
+        ("昨天", "2098-01-01", 0),
+        ("", "0001-01-01", 1),
+    ],
+)
+def test_an_export_since_goes_by_the_time_of_receipt(running, received, since, count):
+    running.decide(running.suggest(TEXT, created_at=received), "k")
+    params = {"format": "csv", "since": since}
+    answer = running.call("GET", "/v1/decisions", role="engineer", params=params)
+    assert len(answer.text.splitlines()) == 1 + count
+
+
 @pytest.mark.parametrize("since", ["2026/11/01", "2026-1-1", "昨天", "", "2026-02-30"])
 def test_a_day_that_is_none_is_refused(running, since):
     params = {"format": "csv", "since": since}

@@ -1,14 +1,18 @@
 """What is shipped for deployment hangs together: no image is built here, so every claim is checked."""
 
+import importlib.util
+import ipaddress
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 import zipfile
 from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -99,7 +103,7 @@ SERVICE_KEYS = {
 
 
 def test_the_compose_file_hangs_together():
-    assert set(COMPOSE) == {"name", "services", "volumes"}
+    assert set(COMPOSE) == {"name", "services", "networks", "volumes"}
     for name, service in COMPOSE["services"].items():
         assert set(service) <= SERVICE_KEYS, name
         for volume in service["volumes"]:
@@ -117,6 +121,17 @@ def test_the_compose_file_hangs_together():
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert not COMPOSE["services"]["database"]["image"].endswith((":latest", "postgres"))
+
+
+def test_the_proxy_on_the_host_is_trusted_by_default():
+    """Through a published port its requests come from the gateway, which docker else picks at will."""
+    (network,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    gateway = network["gateway"]
+    assert ipaddress.ip_address(gateway) in ipaddress.ip_network(network["subnet"])
+    proxy = COMPOSE["services"]["service"]["environment"]["JIESU_PROXY"]
+    assert proxy == f"${{JIESU_PROXY:-{gateway}}}"
+    for file in (DEPLOY / "env.example", ROOT / "docs" / "部署.md"):
+        assert gateway in file.read_text(), file.name
 
 
 def test_every_variable_is_explained_and_every_secret_demanded():
@@ -161,6 +176,137 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path):
     )
     assert "jiesu.service" not in done.stderr, done.stderr
     assert done.returncode == 0
+
+
+def test_the_command_beside_the_unit_acts_on_the_service_s_store(tmp_path):
+    """Same variables, same user; only the paths of the real machine are others here."""
+    unit = (DEPLOY / "jiesu.service").read_text()
+    script = (DEPLOY / "jiesuctl").read_text()
+    program = re.search(r"ExecStart=(\S+)", unit).group(1)
+    settings = re.search(r"EnvironmentFile=(\S+)", unit).group(1)
+    user = re.search(r"User=(\S+)", unit).group(1)
+    assert f"runuser -u {user} -- {program} " in script
+    assert f"settings={settings}\n" in script
+    show = tmp_path / "show"
+    show.write_text('#!/bin/sh\necho "$JIESU_SECRET|$JIESU_DATA|$JIESU_MODELS|$1|$2"\n')
+    runuser = tmp_path / "runuser"
+    runuser.write_text('#!/bin/sh\nshift 3\nexec "$@"\n')
+    for file in (show, runuser):
+        file.chmod(0o755)
+    copy = tmp_path / "jiesuctl"
+    copy.write_text(script.replace(program, str(show)).replace(settings, f"{tmp_path}/env"))
+
+    def call():
+        return subprocess.run(
+            ["/bin/sh", str(copy), "user", "a b"],
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert call().returncode == 2
+    example = (DEPLOY / "service.env").read_text()
+    (tmp_path / "env").write_text(example.replace("JIESU_SECRET=", "JIESU_SECRET='$x y'"))
+    assert call().stdout == "$x y|/var/lib/jiesu/service|/var/lib/jiesu/models|user|a b\n"
+    (tmp_path / "env").write_text("JIESU_SECRET=x\n")
+    assert call().returncode != 0
+    assert "JIESU_DATA" in call().stderr
+    # Both folders are the unit's own, writable in its sandbox; it starts with neither unset.
+    for name in re.findall(r"^(JIESU_(?:DATA|MODELS))=/var/lib/\S+$", example, re.M):
+        path = re.search(rf"^{name}=/var/lib/(\S+)$", example, re.M).group(1)
+        assert path in re.search(r"StateDirectory=(.+)", unit).group(1).split()
+        assert f'test -n "${name}"' in unit
+        assert f"Environment={name}" not in unit
+
+
+@pytest.fixture
+def client(monkeypatch):
+    spec = importlib.util.spec_from_file_location("client", DEPLOY / "client.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setenv("JIESU_KEY", "jk_test")
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    return module
+
+
+@pytest.fixture
+def answering(client):
+    """A server that gives one answer after another: status, type and body, or ``None``: it hangs up."""
+    answers, keys = [], []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            keys.append(self.headers["Idempotency-Key"])
+            answer = answers.pop(0)
+            if answer is None:
+                return
+            status, kind, body = answer
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Retry-After", "Fri, 20 Nov 2026 08:00:00 GMT")
+            self.send_header("Content-Length", str(len(body.encode())))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    client.BASE = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield answers, keys
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+HTML = "<html>网关</html>"
+
+
+def test_the_client_example_outlives_a_restart(client, answering):
+    answers, keys = answering
+    busy = (503, "application/problem+json", '{"detail": "忙"}')
+    away = [None, (502, "text/html", HTML), (504, "text/html", HTML), busy]
+    answers += [*away, (200, "application/json", '{"a": 1}')]
+    assert client.call("/x", {}, key="k") == {"a": 1}
+    assert keys == ["k"] * 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((422, "application/problem+json", '{"detail": "诉求内容为空"}'), "诉求内容为空"),
+        ((403, "text/html", HTML), "403"),
+        ((403, "application/json", "[]"), "403"),
+        ((200, "text/html", HTML), "JSON"),
+    ],
+)
+def test_the_client_example_says_what_is_wrong(client, answering, answer, words):
+    answering[0].append(answer)
+    with pytest.raises(SystemExit, match=words):
+        client.call("/x", {}, key="k")
+
+
+def test_the_client_example_gives_up_in_the_end(client, answering):
+    answers, keys = answering
+    answers += [None, (502, "text/html", HTML)] * client.ATTEMPTS
+    with pytest.raises(SystemExit, match="连不上"):
+        client.call("/x", {}, key="k")
+    assert len(keys) == client.ATTEMPTS
+
+
+def test_the_client_example_keeps_a_ticket_s_key(client, answering):
+    answers, keys = answering
+    category, unit = {"path": ["甲", "乙"]}, {"name": "丙"}
+    found = {"suggestion_id": "s1", "demands": [{"categories": [category], "unit": unit}]}
+    for number in ("工单-1", "工单-1", "工单-2"):
+        answers += [(200, "application/json", json.dumps(found)), (201, "application/json", "{}")]
+        client.suggest(number, "路灯不亮")
+    assert keys[:2] == keys[2:4] != keys[4:]
+    assert all(re.fullmatch("[0-9a-z-]+", key) for key in keys)
 
 
 @pytest.mark.slow

@@ -6,14 +6,14 @@ import shutil
 import threading
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from jiesu_nlp.errors import BundleError, UsageError
 from service.models import ModelHost, load_model
-from service.store.engine import migrate, open_engine
+from service.store.engine import migrate, open_engine, version_of
 from service.store.spool import Spool
-from service.store.tables import account, audit, decision, new_id, stamp, suggestion
+from service.store.tables import HEAD, account, audit, decision, new_id, stamp, suggestion
 from service.store.writer import Outcome, Writer
 
 TEXT = "方庄芳古园一区门口路灯坏了半个月没人修"
@@ -222,8 +222,6 @@ def test_two_instances_do_not_share_a_folder(running, models):
 
 
 def test_a_newer_database_is_left_alone(running):
-    from sqlalchemy import text
-
     with running.service.engine.begin() as c:
         c.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(UsageError, match="升级"):
@@ -244,7 +242,7 @@ def test_the_schema_of_the_migrations_is_the_schema_of_the_code(running):
 def test_demands_of_what_was_stored_before_are_counted(running):
     from alembic import command
     from alembic.config import Config
-    from sqlalchemy import text, update
+    from sqlalchemy import update
     from sqlalchemy.exc import DBAPIError
 
     from service.store.engine import _MIGRATIONS
@@ -392,3 +390,62 @@ def test_a_bad_shadow_is_told_once_and_in_nobody_s_way(running, content):
     running.call("PUT", "/v1/models/shadow", role="engineer", json={"name": "other"})
     assert host.follow() is None
     assert host.shadow.name == "other"
+
+
+@pytest.fixture
+def old_store(postgres_url):
+    """An engine whose statements may take half a second, on a store whose migration takes one."""
+    from alembic import command
+    from alembic.config import Config
+
+    from service.store.engine import _MIGRATIONS
+
+    engine = open_engine(postgres_url)
+
+    @event.listens_for(engine, "connect")
+    def _hurry(connection, _):
+        connection.execute("SET statement_timeout = 500")
+        connection.commit()
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    values = {c.name: "x" for c in suggestion.c if not c.nullable and c.name != "demands"}
+    values |= {"answer": '{"demands": [{}, {}]}', "confidence": 0.5, "elapsed_ms": 1.0}
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(suggestion.insert(), values)
+        connection.execute(
+            text(
+                "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$"
+            )
+        )
+        connection.execute(
+            text(
+                "CREATE TRIGGER dawdle BEFORE UPDATE ON suggestion "
+                "FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
+            )
+        )
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.slow
+def test_a_migration_may_take_longer_than_a_statement(old_store):
+    migrate(old_store)
+    assert version_of(old_store) == HEAD
+    with old_store.connect() as c:
+        assert c.execute(select(suggestion.c.demands)).scalar() == 2
+        assert c.execute(text("SHOW statement_timeout")).scalar() == "500ms"
+
+
+@pytest.mark.slow
+def test_a_migration_waits_for_others_only_so_long(old_store, monkeypatch):
+    monkeypatch.setattr("service.store.engine._MIGRATION_LOCK_SECONDS", 1)
+    with old_store.begin() as other:
+        other.execute(select(suggestion.c.id))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            migrate(old_store)
+    migrate(old_store)
+    assert version_of(old_store) == HEAD

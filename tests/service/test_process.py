@@ -129,7 +129,7 @@ def test_the_client_example_works(served, tmp_path):
     served.start()
     client = Path(__file__).parents[2] / "deploy" / "client.py"
     done = subprocess.run(
-        [sys.executable, str(client), TEXT],
+        [sys.executable, str(client), "suggest", "工单-1", TEXT],
         env=served.environment,
         capture_output=True,
         text=True,
@@ -138,6 +138,15 @@ def test_the_client_example_works(served, tmp_path):
     )
     assert "→" in done.stdout
     assert "'stored': 'database'" in done.stdout
+    again = subprocess.run(
+        [sys.executable, str(client), "suggest", "工单-1", TEXT],
+        env=served.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "'repeated': True" in again.stdout
     for expected in (["suggestion", "decision"], []):
         pulled = subprocess.run(
             [sys.executable, str(client), "pull", str(tmp_path / "cursor")],

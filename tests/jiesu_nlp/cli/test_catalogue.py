@@ -1,12 +1,15 @@
 """The verb ``jiesu catalogue import``: a table out, edited, in again, checked."""
 
+import shutil
+
 import pytest
 from openpyxl import load_workbook
 from typer.testing import CliRunner
 
+from jiesu_nlp import home
 from jiesu_nlp.catalogue import read_catalogue, write_catalogue
 from jiesu_nlp.cli.main import app
-from jiesu_nlp.errors import DataError
+from jiesu_nlp.errors import DataError, UsageError
 from tests.jiesu_nlp.catalogue.test_store import small
 
 RUNNER = CliRunner()
@@ -51,3 +54,24 @@ def test_a_class_name_that_is_no_file_name_is_refused(folder, options):
     assert "市容/环卫" in str(refused.exception)
     assert sorted(p.name for p in folder.iterdir()) == before
     assert read_catalogue(folder) == small()
+
+
+def test_nothing_is_imported_into_the_installed_program(folder, monkeypatch):
+    table = rename(folder, "市政设施")
+    installed = folder.parent / "installed" / "_taxonomy"
+    shutil.copytree(folder, installed / "catalogue")
+    monkeypatch.setattr(home, "_PACKAGED", installed)
+    monkeypatch.setattr(home, "_is_checkout", lambda: False)
+    monkeypatch.delenv("JIESU_TAXONOMY", raising=False)
+    assert run("import", table, "--version", "2", "--dry-run").exit_code == 0
+    refused = run("import", table, "--version", "2")
+    assert isinstance(refused.exception, UsageError)
+    assert "JIESU_TAXONOMY" in str(refused.exception)
+    assert str(installed) in str(refused.exception)
+    assert read_catalogue(installed / "catalogue") == small()
+    # The way out that the message names.
+    shutil.copytree(installed, folder.parent / "mine")
+    monkeypatch.setenv("JIESU_TAXONOMY", str(folder.parent / "mine"))
+    assert run("import", table, "--version", "2").exit_code == 0
+    assert read_catalogue(folder.parent / "mine" / "catalogue").version == "2"
+    assert read_catalogue(installed / "catalogue") == small()
