@@ -21,14 +21,18 @@ _DAY: Final = re.compile(
     r"|年([0-9]{1,2})月([0-9]{1,2})"
     r"|([0-9]{2})([0-9]{2})(?:[0-9]{4}|[0-9]{6})?)(?![0-9])"
 )
+# 2026-11, 2026/11, 2026年11月, 202611. Not 2026.1, as a spreadsheet's number writes 2026.10 too.
+_MONTH: Final = re.compile(
+    r"\s*(?:19|20)[0-9]{2}(?:[-/]([0-9]{1,2})|年([0-9]{1,2})月|([0-9]{2}))\s*"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A citizen's words with what the order system knows beside them.
 
-    ``created_at`` is a stamp that :func:`day_of` reads (ISO 8601 and the like); its month lets
-    seasonal rules apply. ``requester`` is any stable pseudonym of the caller; ``address`` an
+    ``created_at`` is a stamp that :func:`day_of` reads (ISO 8601 and the like), or year and month
+    alone; its month lets seasonal rules apply. ``requester`` is any stable pseudonym of the caller; ``address`` an
     address recorded apart from the text.
 
     Lone surrogates, which no file can hold, become U+FFFD here, one for one: nothing behind a
@@ -54,8 +58,14 @@ class Ticket:
     @property
     def month(self) -> int | None:
         """Month of ``created_at``, 1 to 12; ``None`` if unknown."""
-        day = None if self.created_at is None else day_of(self.created_at)
-        return None if day is None else day.month
+        if self.created_at is None:
+            return None
+        day = day_of(self.created_at)
+        if day is not None:
+            return day.month
+        match = _MONTH.fullmatch(self.created_at)
+        month = 0 if match is None else int(match[match.lastindex or 0])
+        return month if 1 <= month <= 12 else None
 
 
 def day_of(stamp: str) -> dt.date | None:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import Engine
 
+from jiesu_nlp.batch.rowwise import RUN_TOGETHER, run_together
 from jiesu_nlp.dispatcher import Dispatcher
 from jiesu_nlp.errors import UsageError
 from jiesu_nlp.locate.xlsx import xlsx_rows
@@ -55,7 +56,7 @@ def read_table_of_tickets(path: Path) -> Iterator[Ticket | str]:
             delimiter = "\t" if suffix == ".tsv" else ","
             yield from _of_rows(_csv_rows(lines, delimiter), path)
     elif suffix == ".xlsx":
-        yield from _of_rows(enumerate(xlsx_rows(path), start=1), path)
+        yield from _of_rows(((i, _filled(c)) for i, c in enumerate(xlsx_rows(path), 1)), path)
     else:
         raise UsageError(f"不认识的文件类型：{path}；可用 csv、tsv、xlsx、jsonl")
 
@@ -71,10 +72,16 @@ def _of_lines(path: Path) -> Iterator[Ticket | str]:
                 yield f"第 {line.number} 行：{fault}"
 
 
+def _filled(cells: list[str]) -> list[str]:
+    """Leave out the blank cells at the end: a workbook may keep any number of them."""
+    return cells[: max((i for i, c in enumerate(cells, start=1) if c.strip()), default=0)]
+
+
 def _csv_rows(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
     """Yield the rows numbered by their first line.
 
-    A quote that is never closed spoils its own line only: reading goes on with the next one.
+    A quote that is never closed spoils its own line only: reading goes on with the next one. Rows
+    that a pair of such quotes made one are refused as :func:`run_together` tells.
     """
     ahead: deque[Line] = deque()
 
@@ -102,6 +109,9 @@ def _csv_rows(lines: Iterator[Line], delimiter: str) -> Iterator[Row]:
         fault = next((line for line in taken if line.fault is not None), None)
         if fault is not None:
             yield fault.number, f"{fault.fault}；请另存为 UTF-8 再导入"
+        elif cells is not None and run_together(cells, delimiter):
+            lost = f"第 {taken[0].number}–{taken[-1].number} 行"
+            yield taken[0].number, f"{RUN_TOGETHER}；请检查{lost}"
         else:
             yield taken[0].number, _BAD_CSV if cells is None else cells
 
@@ -124,6 +134,7 @@ def _loose_cells(text: str, delimiter: str) -> list[str] | None:
 
 def _of_rows(rows: Iterable[Row], path: Path) -> Iterator[Ticket | str]:
     where: dict[str, int] | None = None
+    width = 0
     for number, row in rows:
         if isinstance(row, str):
             if where is None:
@@ -141,7 +152,20 @@ def _of_rows(rows: Iterable[Row], path: Path) -> Iterator[Ticket | str]:
                 if name in cells
             }
             if "text" not in where:
-                raise UsageError(f"{path} 首行没有“text”或“诉求内容”列；有：{'、'.join(cells)}")
+                # What stands there instead is not shown: without a header it is a citizen's row.
+                names = "、".join(f"“{name}”" for name in _COLUMNS["text"])
+                raise UsageError(
+                    f"{path} 第 {number} 行应为列名，这 {len(cells)} 列里没有诉求内容列；"
+                    f"请把诉求内容列命名为 {names} 之一，没有列名的补上列名"
+                )
+            width = len(cells)
+            continue
+        if len(cells) > width:
+            # Nobody knows which cell belongs to which column.
+            yield (
+                f"第 {number} 行：有 {len(cells)} 列，表头只有 {width} 列；"
+                "内容里的分隔符要连同整格放进一对引号"
+            )
             continue
         values = {f: cells[i] or None for f, i in where.items() if i < len(cells)}
         text = values.pop("text", None) or ""

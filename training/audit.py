@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jiesu_nlp.batch.workbook import check_filled_in, write_workbook
+from jiesu_nlp.batch.workbook import check_filled_in, fitting, write_workbook
 from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.catalogue.model import LEAF_CODE
 from jiesu_nlp.errors import DataError, UsageError
@@ -35,8 +35,6 @@ _COLUMNS = {
     PLACE: 20, TEXT: 70, LABEL: 12, "现细项": 24, BETTER: 12, "建议细项": 24,
     "疑似程度": 10, VERDICT: 12, RIGHT: 12,
 }  # fmt: skip
-# A cell holds 32,767 characters.
-_MOST_SHOWN = 32_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ def export_suspects(found: Sequence[Suspect], catalogue: Catalogue, path: Path) 
 
 def _shown(text: str) -> str:
     # A spreadsheet would write a carriage return back as _x000D_.
-    return redact(text)[:_MOST_SHOWN].replace("\r", "")
+    return fitting(redact(text)).replace("\r", "")
 
 
 def _is_shown_as(text: str, shown: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -22,10 +22,13 @@ _BATCH = 4096
 UNREADABLE = "\ufffd\ufffd"
 # A cell of more lines or characters is no ticket: a quotation mark lacks its partner.
 _MOST_LINES_IN_CELL = 1000
-# So many lines in a cell that could each be a row are rows.
+# Where nobody knows a row by its label: so many lines in a cell that could each be a row are rows.
 _ROWS_IN_CELL = 3
 _BUFFER = 1 << 20
 _LONGEST_CELL = 1 << 20
+
+# Tells by the cells of a line within a cell whether the line is a row of its own.
+IsRow = Callable[[Mapping[str, str]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,17 @@ def data_files(path: Path) -> list[Path]:
     return files
 
 
-def raw_rows(path: Path) -> Iterator[RawRow]:
-    """Yield the rows of one file as they stand."""
+def raw_rows(path: Path, is_row: IsRow | None = None) -> Iterator[RawRow]:
+    """Yield the rows of one file as they stand.
+
+    Parameters
+    ----------
+    path
+        The file.
+    is_row
+        Knows a row that a quotation mark without partner swallowed; cells that are not within
+        the marks come empty. Without it only the number of cells tells.
+    """
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
         yield from _json_rows(path)
@@ -78,14 +90,14 @@ def raw_rows(path: Path) -> Iterator[RawRow]:
     elif suffix in (".parquet", ".arrow"):
         yield from _arrow_rows(path)
     else:
-        yield from _csv_rows(path)
+        yield from _csv_rows(path, is_row)
 
 
 def _readable(line: Line) -> str:
     return line.text.replace("\x00", "") if line.fault is None else UNREADABLE + "\n"
 
 
-def _csv_rows(path: Path) -> Iterator[RawRow]:
+def _csv_rows(path: Path, is_row: IsRow | None) -> Iterator[RawRow]:
     csv.field_size_limit(_LONGEST_CELL)
     with open_lines(str(path)) as lines:
         first = next(lines, None)
@@ -106,7 +118,7 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
         start = 1
         try:
             header = [name.strip() for name in next(reader)]
-            if fault := _fault_of(taken, header, len(header), delimiter):
+            if fault := _fault_of(taken, header, header, delimiter, None):
                 raise DataError(fault, path=path, line=1, remedy="检查这一行的引号是否成对")
             _distinct(header, path)
             while True:
@@ -116,7 +128,7 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
                 if not any(cell.strip() for cell in cells):
                     continue
                 where = f"{path.name} 第 {start} 行"
-                if fault := _fault_of(taken, cells, len(header), delimiter):
+                if fault := _fault_of(taken, cells, header, delimiter, is_row):
                     yield RawRow(where, {}, fault)
                 else:
                     yield RawRow(where, dict(zip_longest(header, cells)))
@@ -132,25 +144,38 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
 
 
 def _fault_of(
-    lines: Sequence[Line], cells: Sequence[str], columns: int, delimiter: str
+    lines: Sequence[Line],
+    cells: Sequence[str],
+    header: Sequence[str],
+    delimiter: str,
+    is_row: IsRow | None,
 ) -> str | None:
-    """Say what is wrong with a row of a file of so many columns, if anything is."""
+    """Say what is wrong with a row of a file of such a header, if anything is."""
     for line in lines:
         if line.fault is not None:
             return line.fault
-    if len(lines) > 1 and _unpaired(lines, columns, delimiter):
+    if len(lines) > 1 and (
+        _unpaired(lines, delimiter)
+        or (
+            _all_like_rows(lines, len(header), delimiter)
+            if is_row is None
+            else any(
+                _swallowed(cell, k, header, delimiter, is_row)
+                for k, cell in enumerate(cells[: len(header)])
+            )
+        )
+    ):
         return f"直到第 {lines[-1].number} 行都在一对引号里，多半是引号没有配对"
-    if len(cells) > columns:
-        return f"有 {len(cells)} 列，表头只有 {columns} 列"
+    if len(cells) > len(header):
+        return f"有 {len(cells)} 列，表头只有 {len(header)} 列"
     return None
 
 
-def _unpaired(lines: Sequence[Line], columns: int, delimiter: str) -> bool:
-    """Tell whether a quotation mark without partner made one row of many.
+def _unpaired(lines: Sequence[Line], delimiter: str) -> bool:
+    """Tell whether the marks alone show that one of them without partner made one row of many.
 
     The mark that ends such a row was meant to begin a cell, so a cell's text follows it where a
-    delimiter should; or the row ends with the file. If by chance a delimiter does follow, the
-    lines between still look like rows.
+    delimiter should; or the row ends with the file.
     """
     if len(lines) > _MOST_LINES_IN_CELL:
         return True
@@ -158,6 +183,33 @@ def _unpaired(lines: Sequence[Line], columns: int, delimiter: str) -> bool:
         next(csv.reader(map(_readable, lines), delimiter=delimiter, strict=True))
     except csv.Error:
         return True
+    return False
+
+
+def _swallowed(cell: str, k: int, header: Sequence[str], delimiter: str, is_row: IsRow) -> bool:
+    """Tell whether at least half of the lines of the ``k``-th cell are rows of their own.
+
+    Of the first line the cells before, of the last those after the ``k``-th are not in it: one
+    line of rows that were swallowed has its label elsewhere. Delimiters to spare are taken for
+    the text's, in which the mark stands.
+    """
+    lines = [line for line in cell.split("\n") if line.strip()]
+    after = len(header) - k - 1
+    rows = 0
+    for number, line in enumerate(lines):
+        found = line.strip("\r").split(delimiter)
+        if number == 0:
+            found = [""] * k + found
+        if number == len(lines) - 1:
+            found += [""] * after
+        if len(found) >= len(header):
+            end = len(found) - after
+            own = (*found[:k], delimiter.join(found[k:end]), *found[end:])
+            rows += is_row(dict(zip(header, own, strict=True)))
+    return len(lines) > 1 and 2 * rows >= len(lines)
+
+
+def _all_like_rows(lines: Sequence[Line], columns: int, delimiter: str) -> bool:
     inner = lines[1:-1]
     return (
         columns > 2

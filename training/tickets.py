@@ -18,7 +18,7 @@ from jiesu_nlp.stream import open_lines
 from jiesu_nlp.ticket import Ticket, check_text
 from training.excerpt import excerpt, shown_names
 from training.labels import LabelBook
-from training.raw_rows import UNREADABLE, RawRow, data_files, raw_rows
+from training.raw_rows import UNREADABLE, IsRow, RawRow, data_files, raw_rows
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "编号", "工单编号", "工单号"),
@@ -136,11 +136,22 @@ def read_rows(
     columns: Mapping[str, str] | None = None,
 ) -> Iterator[TicketRow]:
     """Yield what :func:`read_tickets` does, each with the row that it was made of."""
+
+    def is_row(cells: Mapping[str, str]) -> bool:
+        title = _columns_in(tuple(cells), columns or {}).get("code")
+        return title is not None and _is_known(cells[title].strip(), labels)
+
     for path in paths:
         for file in data_files(Path(path)):
-            for row, names in _named_rows(file, columns or {}, ("text", "code")):
+            for row, names in _named_rows(file, columns or {}, ("text", "code"), is_row):
                 ticket = _unread(row) if row.fault else ticket_of_row(row, names, labels)
                 yield TicketRow(row.values, names, ticket)
+
+
+def _is_known(label: str, labels: LabelBook) -> bool:
+    # Not resolved, a retired label is not counted as one that was used.
+    catalogue = labels.catalogue
+    return label in catalogue.retired_by_code or labels.resolve(label).code in catalogue.by_code
 
 
 def read_unlabelled(
@@ -195,13 +206,13 @@ def _unread(row: RawRow) -> Rejected:
 
 
 def _named_rows(
-    path: Path, columns: Mapping[str, str], needed: Sequence[str]
+    path: Path, columns: Mapping[str, str], needed: Sequence[str], is_row: IsRow | None = None
 ) -> Iterator[tuple[RawRow, Mapping[str, str]]]:
     """Yield the rows of a file with the column of each field; a row with a fault has none."""
     # The objects of a JSONL file need not all have the same fields.
     names_of: dict[tuple[str, ...], dict[str, str]] = {}
     first: dict[str, str] | None = None
-    for row in raw_rows(path):
+    for row in raw_rows(path, is_row):
         if row.fault is not None:
             yield row, {}
             continue
@@ -342,10 +353,12 @@ _DAY = re.compile(
     r"(?P<year>\d{4})[-/.年](?P<month>\d{1,2})[-/.月](?P<day>\d{1,2})日?"
     r"(?:[\s(（]*(?:星期|周)[一二三四五六日天][)）]?)?"
     r"(?:[T\s]*(?P<before>上午|下午|[AP]M)?\s*"
-    r"(?P<hour>\d{1,2})[:：时点](?:(?P<minute>\d{1,2})(?:[:：分](?P<second>\d{1,2}))?)?"
+    r"(?P<hour>\d{1,2})[:：时点](?:(?P<minute>\d{1,2})(?:[:：分](?P<second>\d{1,2})秒?|分)?)?"
     r"(?:\.\d+)?\s*(?P<after>上午|下午|[AP]M)?(?:\s*[-+]\d{2}:?(?:\d{2})?)?)?",
     re.IGNORECASE,
 )
+# What is left over may be a time of day written in some other way.
+_OTHER_TIME = re.compile(r"\d|[点时半刻午晚早晨夜]|[AP]\.?\s?M", re.IGNORECASE)
 _NOON = 12
 
 
@@ -363,8 +376,7 @@ def iso_time(value: Any) -> str | None:
     if re.fullmatch(r"\d{8}", text):
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
     found = _DAY.match(text)
-    # Figures that are left over are a time of day written in some other way.
-    if found is None or re.search(r"\d", text[found.end() :]):
+    if found is None or _OTHER_TIME.search(text, found.end()):
         return None
     year, month, day, hour, minute, second = (
         int(found[part] or 0) for part in ("year", "month", "day", "hour", "minute", "second")

@@ -1,7 +1,8 @@
 """What belongs together in history: near-duplicates, same matters, repeated callers, rises.
 
 Works on answered tickets (the output of ``jiesu relabel``). Near-duplicates: texts are compared by
-their three-character shingles (:mod:`jiesu_nlp.text.near_duplicates`). Same matters: tickets of one
+their three-character shingles with digits (:mod:`jiesu_nlp.text.near_duplicates`): another house is
+another matter. Same matters: tickets of one
 place whose matter vectors (the bundle's own) point the same way, however worded.
 """
 
@@ -52,7 +53,8 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.6) -> list[list[i
         Least Jaccard similarity of two texts that are joined directly.
     """
     groups: dict[int, list[int]] = defaultdict(list)
-    for i, group in enumerate(duplicate_groups(texts, threshold=threshold).tolist()):
+    found = duplicate_groups(texts, threshold=threshold, digits=True)
+    for i, group in enumerate(found.tolist()):
         groups[group].append(i)
     return sorted((g for g in groups.values() if len(g) > 1), key=lambda g: (-len(g), g[0]))
 

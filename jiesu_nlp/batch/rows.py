@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
 ANSWERED_TOGETHER = 1024
 _BUILT_TOGETHER = 2048
 LABEL_COLUMNS = ("old_code", "label", "label_basis", "review")
+_SIGN = re.compile(r"\S")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to do with each row: which columns are what, and what to write."""
+    """What to do with each row: which columns are what, and what to write.
+
+    ``redact`` masks the personal data in the text, and ``redact_columns`` from end to end.
+    """
 
     text: str
     columns: tuple[str, ...]
@@ -234,19 +239,31 @@ def _kept_columns(batch: Any, suggestions: list[Suggestion], task: Task) -> list
             columns.append(pa.array([s.redacted_text for s in suggestions], pa.string()))
         elif field.name in _masked(task):
             values = [_text(v) for v in batch.column(field.name).to_pylist()]
-            columns.append(pa.array([v if v is None else redact(v) for v in values], pa.string()))
+            columns.append(pa.array([v if v is None else _hide(v) for v in values], pa.string()))
         else:
             columns.append(batch.column(field.name))
     return columns
 
 
+def _hide(value: str) -> str:
+    """Mask a whole cell, length for length; a blank one stays blank.
+
+    Names and telephones that stand alone in a cell are told from other words by their column only.
+    """
+    return _SIGN.sub("*", value)
+
+
 def _masked_row(bad: BadRow, task: Task) -> BadRow:
     """Mask what the output masks, and what no option could have named."""
-    hidden = {*_masked(task), *bad.odd} if task.redact else set()
-    fields = {
-        name: redact(str(value)[:2000]) if name in hidden and value is not None else value
-        for name, value in bad.fields.items()
-    }
+    if not task.redact:
+        return bad
+    hidden = {*_masked(task), *bad.odd}
+    fields = {}
+    for name, value in bad.fields.items():
+        if name not in hidden or value is None:
+            fields[name] = value
+        else:
+            fields[name] = (redact if name == task.text else _hide)(str(value)[:2000])
     return replace(bad, fields=fields)
 
 

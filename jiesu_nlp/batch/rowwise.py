@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,9 @@ Record = tuple[int, dict[str, Any] | None, str]
 Batch = tuple[Any, Sequence[int], list[BadRow], float | None]
 _TYPED_BY = 2000
 _FIELD_LIMIT = 4_000_000
+RUN_TOGETHER = "引号里的各行都像单独的一行，多半是引号没有配对"
+_HAN = re.compile("[\u4e00-\u9fff]")
+_TOO_MANY_FOR_CHANCE = 3
 # What comes of reading a damaged workbook; a fault of its XML is a SyntaxError.
 _DAMAGE = (AttributeError, EOFError, LookupError, SyntaxError, TypeError, ValueError)
 
@@ -210,8 +214,8 @@ class CsvRows(RowSource):
                     yield last, None, fault + where
                 elif cells and len(cells) != len(header):
                     yield last, None, f"有 {len(cells)} 列，表头有 {len(header)} 列{where}"
-                elif _run_together(held, delimiter, len(header)):
-                    yield last, None, f"引号里的各行都像单独的一行，多半是引号没有配对{where}"
+                elif run_together(cells, delimiter):
+                    yield last, None, RUN_TOGETHER + where
                 elif cells:
                     yield last, dict(zip(header, cells, strict=True)), ""
 
@@ -242,16 +246,43 @@ class _Seen:
         self._again.extendleft(reversed(self.held[1:]))
 
 
-def _run_together(held: Sequence[Line], delimiter: str, width: int) -> bool:
-    """Say whether lines that were read as one row look like a row each.
+def run_together(cells: Sequence[str], delimiter: str) -> bool:
+    """Say whether the lines of a cell look like the rows of several tickets.
 
-    A cell may well hold line breaks, but hardly ever so that every line has all the columns.
+    Where a quote lacks its partner, the next such quote may by chance end a cell as it should: the
+    marks alone then show nothing. So the lines are cut as if that pair of quotes were not there.
+    They are rows if each has exactly all the columns, if no column has Chinese words in one line
+    and only figures or Latin letters in another, and if one of the other columns is filled in
+    every line: with figures or Latin letters, or in three lines and more with anything.
+
+    Two rows whose other columns hold nothing but Chinese words cannot be told from a cell of two
+    lines and are taken for one.
+
+    Parameters
+    ----------
+    cells
+        The cells of one row as strict CSV reads it.
+    delimiter
+        What separates them.
     """
-    if len(held) < 3 or width < 2:
+    broken = [i for i, cell in enumerate(cells) if "\n" in cell]
+    if len(broken) != 1:
         return False
-    first, *inner, last = (line.text.count(delimiter) + 1 for line in held)
-    # The outer ones may hold a cell in quotes besides.
-    return min(first, last) >= width and all(columns == width for columns in inner)
+    where = broken[0]
+    rows = [line.split(delimiter) for line in cells[where].split("\n")]
+    rows[0] = [*cells[:where], *rows[0]]
+    rows[-1] += cells[where + 1 :]
+    if any(len(row) != len(cells) for row in rows):
+        return False
+    columns = [[cell.strip() for cell in column] for column in zip(*rows, strict=True)]
+    han = [{_HAN.search(cell) is not None for cell in column if cell} for column in columns]
+    if any(len(kinds) > 1 for kinds in han):
+        return False
+    return any(
+        all(column) and (kinds == {False} or len(rows) >= _TOO_MANY_FOR_CHANCE)
+        for i, (column, kinds) in enumerate(zip(columns, han, strict=True))
+        if i != where
+    )
 
 
 class JsonRows(RowSource):

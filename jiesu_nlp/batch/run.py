@@ -19,7 +19,7 @@ from jiesu_nlp.batch.manifest import FOLDER, Manifest, Shard, locked
 from jiesu_nlp.batch.rows import LABEL_COLUMNS, Task, output_schema
 from jiesu_nlp.batch.sink import clear_unfinished, gather_bad_rows
 from jiesu_nlp.batch.source import Source
-from jiesu_nlp.batch.table import Table
+from jiesu_nlp.batch.table import Table, is_table_of
 from jiesu_nlp.bundle import MANIFEST, Bundle
 from jiesu_nlp.errors import BundleError, UsageError
 
@@ -134,11 +134,12 @@ def opened(
             "task": json.loads(json.dumps(asdict(plan.task))),
             "form": plan.form,
             "table": None if plan.table is None else plan.table.shown,
+            "table_id": None if plan.table is None else plan.table.identity,
             "partition_by": plan.partition_by,
             "shard_rows": plan.shard_rows,
             "bundle": start.bundle,
         }
-        _check_header(manifest, header, start.accept_changed_bundle)
+        _check_header(manifest, header, plan.table, start.accept_changed_bundle)
         tally = Tally()
         try:
             yield manifest, tally
@@ -148,17 +149,21 @@ def opened(
 
 _ASKED = {
     "engine": "计算引擎", "pieces": "输入文件的清单", "schema": "输入的列",
-    "task": "列的选择或脱敏选项", "form": "输出格式", "table": "数据库表",
+    "task": "列的选择或脱敏选项", "form": "输出格式",
     "partition_by": "分区列", "shard_rows": "分片行数",
 }  # fmt: skip
 
 
-def _check_header(manifest: Manifest, header: dict[str, Any], changed_bundle: bool) -> None:
+def _check_header(
+    manifest: Manifest, header: dict[str, Any], table: Table | None, changed_bundle: bool
+) -> None:
     old = manifest.header
     if old is None:
         manifest.begin(header)
         return
     differs = [label for key, label in _ASKED.items() if old.get(key) != header[key]]
+    if not is_table_of(old, table):
+        differs.append("数据库表")
     if differs and not manifest.shards:
         manifest.begin(header)  # nothing was done yet: the command was wrong and is now another
         return

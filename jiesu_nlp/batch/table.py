@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from jiesu_nlp.batch.address import parsed, shown
+from jiesu_nlp.batch.address import MASK, identity, parsed, shown
 from jiesu_nlp.batch.extras import arrow, need
 from jiesu_nlp.batch.sink import flat
 from jiesu_nlp.errors import UsageError
@@ -40,6 +40,11 @@ class Table:
     def shown(self) -> str:
         """The table as it may be shown and kept: without the password."""
         return f"{shown(self.url)}#{self.name}"
+
+    @property
+    def identity(self) -> str:
+        """What tells it from every other table, whoever opens it."""
+        return identity(self.url, self.name)
 
     def prepare(self, schema: Any, prefix: str, run: str, *, restart: bool) -> None:
         """Make the tables, or see that they are of this run.
@@ -220,6 +225,25 @@ def parse_table(text: str) -> Table:
         )
     parsed(url, "写数据库")
     return Table(url, name.strip())
+
+
+def is_table_of(header: Mapping[str, Any], table: Table | None) -> bool:
+    """Say whether a run's answers go into a table; ``None``: into none.
+
+    Parameters
+    ----------
+    header
+        Of the run's manifest. Older ones have no ``table_id`` but the address itself; where its
+        options are masked, nobody can tell which database it was, and it is not this one.
+    table
+        What is asked about.
+    """
+    noted = header.get("table")
+    if table is None or noted is None:
+        return table is None and noted is None
+    if "table_id" in header:
+        return bool(header["table_id"] == table.identity)
+    return MASK not in noted and parse_table(noted).identity == table.identity
 
 
 def _sql_type(sql: Any, kind: Any) -> Any:

@@ -18,7 +18,7 @@ from jiesu_nlp.batch.extras import arrow
 from jiesu_nlp.batch.manifest import FOLDER, Manifest, Written, locked
 from jiesu_nlp.batch.rows import Task, task_of
 from jiesu_nlp.batch.sink import ledger, rewrite
-from jiesu_nlp.batch.table import Table
+from jiesu_nlp.batch.table import Table, is_table_of
 from jiesu_nlp.batch.workbook import check_filled_in
 from jiesu_nlp.catalogue.model import Catalogue
 from jiesu_nlp.errors import DataError, UsageError
@@ -152,7 +152,7 @@ def apply_verdicts(
             raise UsageError(
                 "核定结果只能用于以 --old-label 重标、输出为 Parquet 或数据库表的文件夹"
             )
-        if (None if table is None else table.shown) != header["table"]:
+        if not is_table_of(header, table):
             raise UsageError(
                 f"这次重标的结果表是 {header['table'] or '（无）'}；请给出同样的 --table"
             )

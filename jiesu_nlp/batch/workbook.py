@@ -11,6 +11,8 @@ from jiesu_nlp.errors import UsageError
 from jiesu_nlp.files import replace_file
 
 _LAST_ROW = 1_048_576
+# Excel counts UTF-16 units: a character beyond the basic plane is two.
+_MOST_IN_CELL = 32_767
 
 
 def check_filled_in(path: Path) -> None:
@@ -25,6 +27,12 @@ def check_filled_in(path: Path) -> None:
         raise UsageError(f"文件不存在：{path}")
     if path.suffix.lower() != ".xlsx":
         raise UsageError(f"应为填好的 .xlsx 表：{path}；别的格式请先另存为 .xlsx")
+
+
+def fitting(text: str) -> str:
+    """Return as much of a text as a cell holds, no character cut in half."""
+    units = text.encode("utf-16-le", "ignore")[: 2 * _MOST_IN_CELL]
+    return units.decode("utf-16-le", "ignore")
 
 
 def write_workbook(
@@ -44,7 +52,8 @@ def write_workbook(
     columns
         Header → width in characters.
     rows
-        Cells in the order of the columns; no text of theirs is taken for a formula.
+        Cells in the order of the columns; no text of theirs is taken for a formula, and of one
+        that is too long :func:`fitting` is written.
     choices
         Header → what may be entered there.
 
@@ -67,7 +76,7 @@ def write_workbook(
 
     def cell(value: str | float | None) -> Any:
         if isinstance(value, str):
-            made = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value))
+            made = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", fitting(value)))
             made.data_type = "s"  # a ticket that begins with = is no formula
         else:
             made = WriteOnlyCell(sheet, value)

@@ -203,10 +203,13 @@ def import_catalogue(
     class_names: dict[str, str] = {}
     group_names: dict[str, str] = {}
     seen: dict[str, int] = {}
+    # A row without a readable code may be that of any leaf.
+    unknown = bool(problems)
     for number, row in table.rows:
         leaf, found = _leaf(table.sheet, number, row)
         problems += found
         if leaf is None:
+            unknown = True
             continue
         if leaf.code in seen:
             problems.append(
@@ -220,7 +223,8 @@ def import_catalogue(
             (group_names, leaf.group_code, "group"),
         ):
             name = _text(row.get(field))
-            if names.setdefault(code, name) != name:
+            names[code] = names.get(code) or name
+            if name and names[code] != name:
                 problems.append(
                     Problem(
                         table.sheet, number, field, f"{code} 有两个名称：“{names[code]}”“{name}”"
@@ -243,7 +247,9 @@ def import_catalogue(
         leaves=tuple(sorted(leaves, key=lambda leaf: leaf.code)),
         retired=tuple(table.retired) if table.retired is not None else base.retired,
     )
-    problems += _cross_check(catalogue, base, table.sheet, seen)
+    problems += _cross_check(catalogue, table.sheet, seen)
+    if not unknown:
+        problems += _absent(catalogue, base, table.sheet, seen)
     return (None if problems else catalogue), problems
 
 
@@ -252,7 +258,7 @@ def _check_classes(table: _Table, names: Mapping[str, str]) -> Iterator[Problem]
     used = {_text(row.get("code"))[:2] for _, row in table.rows}
     seen: set[str] = set()
     for number, c in table.classes:
-        name = names.get(c.code, c.name)
+        name = names.get(c.code) or c.name
         if c.code not in used:
             reason = f"没有 {c.code} 类的细项，请删去这一行或改正编码"
             yield Problem(_CLASS_SHEET, number, "编码", reason)
@@ -264,18 +270,26 @@ def _check_classes(table: _Table, names: Mapping[str, str]) -> Iterator[Problem]
         seen.add(c.code)
 
 
-def _cross_check(
+def _cross_check(new: Catalogue, sheet: str, rows: Mapping[str, int]) -> Iterator[Problem]:
+    """Find names given twice and retired codes in use."""
+    names: dict[str, str] = {}
+    for leaf in new.leaves:
+        other = names.setdefault(leaf.name, leaf.code)
+        if leaf.name and other != leaf.code:
+            yield Problem(sheet, rows[leaf.code], "name", f"名称“{leaf.name}”与 {other} 相同")
+    for r in new.retired:
+        if r.code in new.by_code:
+            yield Problem(sheet, rows[r.code], "code", f"编码 {r.code} 已退役，不能再用")
+
+
+def _absent(
     new: Catalogue, base: Catalogue, sheet: str, rows: Mapping[str, int]
 ) -> Iterator[Problem]:
+    """Find codes that are pointed to, or were there before, and have no row now."""
     for leaf in new.leaves:
         for n in leaf.neighbours:
             if new.name_of(n.code) is None:
                 yield Problem(sheet, rows[leaf.code], "not", f"指向不存在的编码 {n.code}")
-    names: dict[str, str] = {}
-    for leaf in new.leaves:
-        other = names.setdefault(leaf.name, leaf.code)
-        if other != leaf.code:
-            yield Problem(sheet, rows[leaf.code], "name", f"名称“{leaf.name}”与 {other} 相同")
     for leaf in base.leaves:
         if leaf.code not in new.by_code and leaf.code not in new.retired_by_code:
             yield Problem(
@@ -285,9 +299,7 @@ def _cross_check(
                 f"原有编码 {leaf.code} {leaf.name} 不见了，也没有写明后继",
             )
     for r in new.retired:
-        if r.code in new.by_code:
-            yield Problem(sheet, rows[r.code], "code", f"编码 {r.code} 已退役，不能再用")
-        elif not new.successors(r.code):
+        if not new.successors(r.code):
             yield Problem(_RETIRED_SHEET, 1, "code", f"退役编码 {r.code} 的后继编码不存在")
 
 
@@ -417,6 +429,10 @@ def _split(value: Any, separator: str) -> tuple[str, ...]:
 
 
 def _leaf(sheet: str, number: int, row: Mapping[str, Any]) -> tuple[Leaf | None, list[Problem]]:
+    """Return the leaf of a row and what is wrong with it.
+
+    Whatever else is wrong, a row with a code is there: ``None`` only if the code is unreadable.
+    """
     problems: list[Problem] = []
 
     def wrong(field: str, reason: str) -> None:
@@ -445,7 +461,7 @@ def _leaf(sheet: str, number: int, row: Mapping[str, Any]) -> tuple[Leaf | None,
             wrong("not", f"“{line[:20]}”应写成“情形 → 编码”")
         else:
             neighbours.append(Neighbour(when.strip(), code.strip()))
-    if problems:
+    if not LEAF_CODE.fullmatch(text["code"]):
         return None, problems
     return (
         Leaf(
@@ -461,5 +477,5 @@ def _leaf(sheet: str, number: int, row: Mapping[str, Any]) -> tuple[Leaf | None,
             route=text["route"],
             says=_split(row.get("says"), "\n"),
         ),
-        [],
+        problems,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,8 @@ _EPILOG = """\
 """
 ENGINES = ("local", "spark")
 _LINE_EVERY = 10.0
+# What stands alone in a cell of such a column shows its kind by the title only.
+_PERSONAL_TITLE = re.compile("姓名|联系人|来电人|电话|手机|座机|固话|来电号码|联系方式|身份证")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -78,7 +81,9 @@ def relabel(
     ] = None,
     prefix: Annotated[str, typer.Option(help="结果列名的前缀。")] = "jiesu_",
     redact: Annotated[bool, typer.Option(help="诉求内容脱敏后输出。")] = True,
-    redact_columns: Annotated[str | None, typer.Option(help="另外要脱敏的列，逗号分隔。")] = None,
+    redact_columns: Annotated[
+        str | None, typer.Option(help="另外要整格遮盖的列，逗号分隔。")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="parquet 或 csv。")] = "parquet",
     table: Annotated[
         str | None,
@@ -222,7 +227,7 @@ def _task(
         check_column(schema, old_label, "原标签")
     extra = [c.strip() for c in (redact_columns or "").replace("，", ",").split(",") if c.strip()]
     for name in extra:
-        check_column(schema, name, "要脱敏的列", text=True)
+        check_column(schema, name, "要脱敏的列")
     task = Task(
         text=text,
         columns=columns,
@@ -245,11 +250,12 @@ def _task(
         for name in schema.names:
             if name in (text, *extra):
                 continue
-            values = [v for v in sample.column(name).to_pylist() if isinstance(v, str)]
+            filled = [v for v in sample.column(name).to_pylist() if v not in (None, "")]
+            values = [v for v in filled if isinstance(v, str)]
             kinds = {p.kind for v in values for p in find_personal_data(v[:500])} - {"surname"}
-            if kinds:
+            if kinds or (filled and _PERSONAL_TITLE.search(name)):
                 note(
-                    f"注意：列 {name} 里像是有个人信息，原样保留；要脱敏请加 --redact-columns {name}"
+                    f"注意：列 {name} 里像是有个人信息，原样保留；要整格遮盖请加 --redact-columns {name}"
                 )
     return task
 

@@ -70,10 +70,11 @@ _S: Final = "[-—–‐·.。 ]"  # one separator inside a number
 # A star is a digit that somebody masked: the rest of such a number is not a number of its own.
 _BEGIN: Final = r"(?<![0-9*])"
 _END: Final = r"(?![0-9*])"
-# Only where the digits alone do not tell a number from an amount; 平时, 度假, 万一, 元旦 are no units.
+# Only where the digits alone do not tell a number from an amount; 平时, 度假, 万一, 元旦 are no
+# units, and many a place or firm begins with 万 or 亿.
 _NOT_AMOUNT: Final = (
-    r"(?! ?(?:元(?![旦月宵])|块|万(?![一分望])|亿|平(?:方|米|(?![\u4e00-\u9fff]))|㎡"
-    r"|度(?:电|(?![\u4e00-\u9fff]))|吨))"
+    r"(?! ?(?:[万亿]{1,2}(?![\u4e00-\u9fff])|[万亿]{0,2}(?:元(?![旦月宵])|块"
+    r"|平(?:方|米|(?![\u4e00-\u9fff]))|㎡|度(?:电|(?![\u4e00-\u9fff]))|吨)))"
 )
 
 _MOBILE: Final = re.compile(

@@ -15,6 +15,7 @@ from service.store.tables import HEAD
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 5
+_MIGRATION_LOCK_SECONDS = 5
 
 
 def open_engine(url: str) -> Engine:
@@ -80,6 +81,9 @@ def version_of(engine: Engine) -> str | None:
 def migrate(engine: Engine) -> None:
     """Bring the tables up to date with Alembic; does nothing where they are.
 
+    It takes the time that the rows of a large store need, but does not wait long for a lock: others'
+    statements queue up behind one that is waited for.
+
     Raises
     ------
     UsageError
@@ -100,6 +104,9 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_MIGRATION_LOCK_SECONDS}s'"))
         command.upgrade(config, "head")
 
 

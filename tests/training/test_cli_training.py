@@ -12,6 +12,9 @@ from jiesu_nlp.bundle import Registry
 from jiesu_nlp.cli.main import app
 from jiesu_nlp.errors import DataError, JiesuError, UsageError
 from tests.training.conftest import small_tickets, write_jsonl
+from training.audit import Suspect, correct, export_suspects, read_verdicts
+from training.labels import LabelBook, catalogue_of_labels
+from training.tickets import read_tickets
 from training.train import TrainOptions, train
 
 
@@ -113,6 +116,29 @@ def test_audit_there_and_back(jiesu, tmp_path):
     assert {row["path"] for row in after} == {row["path"] for row in rows}
     again = jiesu("data", "check", fixed, "--taxonomy", "labels-only")
     assert again.exit_code == 0, again.output
+
+
+@pytest.mark.parametrize("text", ["𠮷" * 20_000, "路" + "𠮷" * 20_000, "路" * 40_000, "路灯"])
+def test_a_long_ticket_fits_into_its_cell_and_is_known_again(tmp_path, text):
+    from openpyxl import load_workbook
+
+    catalogue = catalogue_of_labels(["甲", "乙"], version="v")
+    a, b = catalogue.leaves[:2]
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": text, "code": a.code}])
+    (ticket,) = read_tickets([path], LabelBook(catalogue))
+    table = tmp_path / "核对.xlsx"
+    export_suspects([Suspect(ticket, 0, 1, 0.5, True)], catalogue, table)
+    book = load_workbook(table)
+    shown = book.active["B2"].value
+    units = len(shown.encode("utf-16-le")) // 2
+    # Excel's limit; what is left of it is no more than half a character.
+    assert units == min(32_767 - (len(text) == 20_000), len(text.encode("utf-16-le")) // 2)
+    assert text.startswith(shown)
+    book.active["H2"] = "改为建议"
+    book.save(table)
+    out = []
+    done = correct([path], LabelBook(catalogue), read_verdicts(table, catalogue), out.append)
+    assert (done.changed, out[0]["code"]) == (1, b.code)
 
 
 def test_verdicts_on_changed_data_write_nothing(jiesu, tmp_path):

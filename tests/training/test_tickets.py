@@ -182,6 +182,56 @@ def test_swallowed_rows_are_no_ticket(tmp_path, book, rows, last):
     assert f"直到第 {last} 行" in found.detail
 
 
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("text,code", [f'"路灯坏了没人修,{LEAF}', *[f"诉求,{LEAF}"] * 30, f'他说不管",{LEAF}']),
+        ("text,code", [f'"路灯坏了没人修,{LEAF}', f'他说不管",{LEAF}']),
+        ("code,text", [f'{LEAF},"路灯坏了没人修', f"{LEAF},诉求", f'{LEAF},他说不管"']),
+        ("id,text,code", [f'1,"路灯坏了,{LEAF}', *QUIET[:2], f'4,他说不管",{LEAF}']),
+        # A text with a comma, and a label that is wrong.
+        (
+            "id,text,code",
+            [f'1,"路灯,{LEAF}', *QUIET[:4], f"6,没水,没电,{LEAF}", "7,诉求,无", f'8,好",{LEAF}'],
+        ),
+        ("text,code,unit", [f'"路灯,{LEAF},交通', f"没水,没电,{LEAF},", f'好",{LEAF},交通']),
+        ("code,note,text", [f'{LEAF},"路灯,坏', "", f"{LEAF},诉求,甲", "", f'{LEAF},好",乙']),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_swallowed_rows_are_known_by_their_labels(tmp_path, book, header, rows, end):
+    path = tmp_path / "a.csv"
+    good = ",".join({"text": "好的", "code": LEAF}.get(name, "1") for name in header.split(","))
+    path.write_bytes(end.join([header, good, *rows, good, ""]).encode())
+    first, bad, last = read(path, book)
+    assert first.text == last.text == "好的"
+    assert isinstance(bad, Rejected)
+    assert bad.where == "a.csv 第 3 行"
+    assert f"直到第 {2 + len(rows)} 行" in bad.detail
+    assert bad.row == {}
+
+
+def test_a_retired_label_within_marks_is_not_counted(tmp_path, knowledge):
+    from dataclasses import replace
+
+    old = RetiredLeaf("90-01-001", "旧", (LEAF,))
+    book = LabelBook(replace(knowledge.catalogue, retired=(old,)))
+    path = tmp_path / "a.csv"
+    path.write_text(f'text,code\n"路灯,{old.code}\n诉求,{old.code}\n好",{old.code}\n')
+    (bad,) = read(path, book)
+    assert isinstance(bad, Rejected)
+    assert not book.retired
+
+
+def test_swallowed_rows_without_labels_are_known_by_their_cells(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = ["id,text,district", '1,"路灯坏了,甲', *["2,诉求,甲"] * 3, '5,他说不管",乙', "6,好,乙"]
+    path.write_text("\n".join(rows))
+    bad, good = read_unlabelled(path)
+    assert isinstance(bad, Rejected)
+    assert good == Ticket("好", id="6")
+
+
 def test_rows_before_and_after_swallowed_ones_are_read(tmp_path, book):
     path = tmp_path / "a.csv"
     rows = [f"路灯不亮,{LEAF}", f'"没有配对,{LEAF}', f'"暖气",{LEAF}', f"井盖丢了,{LEAF}"]
@@ -198,6 +248,8 @@ def test_rows_before_and_after_swallowed_ones_are_read(tmp_path, book):
         '他说""坏了""\n\n""没人修""',
         "楼号,问题,户数\n",
         "一\n二\n三\n四,\n五,六,七",
+        "通话\n座席,您好,请讲\n市民,路灯,坏了\n座席,在哪,哪条路\n谢谢",
+        f"编号,内容,{LEAF}\n第二行\n第三行\n第四行",
     ],
 )
 def test_cells_of_several_lines_stay_tickets(tmp_path, book, text):
@@ -334,6 +386,14 @@ def test_a_huge_file_is_streamed(tmp_path, book):
         ("2026-01-05T16:00:00.123Z", "2026-01-05T16:00:00"),
         ("2026-01-05 16:00:00.5 +08:00", "2026-01-05T16:00:00"),
         ("2026-01-05（补录）", "2026-01-05T00:00:00"),
+        ("2026-1-5 9时30分 下午", "2026-01-05T21:30:00"),
+        ("2026-1-5 下午3点20分15秒", "2026-01-05T15:20:15"),
+        ("2026-1-5 9时30分15秒 PM", "2026-01-05T21:30:15"),
+        ("2026-01-05 下午3点半", None),
+        ("2026-01-05 下午3点一刻", None),
+        ("2026-01-05 凌晨三点", None),
+        ("2026-01-05 下午", None),
+        ("2026-01-05 3:20 p.m.", None),
         ("2026-01-05 傍晚 6:10", None),
         ("2026-01-05 25:00", None),
         ("2026-13-01", None),

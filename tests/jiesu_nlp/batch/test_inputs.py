@@ -77,6 +77,44 @@ def test_csv_rows_that_run_together_go_aside_with_their_lines(tmp_path):
     assert "第 2–4 行" in bad[0].reason
 
 
+@pytest.mark.parametrize(
+    ("row", "glued"),
+    [
+        ('1,"丙小区漏水,C\n2,戊小区停气",E', True),
+        ('1,"丙小区漏水,C\r\n2,""戊""停气",E', True),
+        ('"丙小区漏水,乙,C\n丁小区停气",戊,E', True),
+        ('1,丙,"C\n2,丁小区,D"', True),
+        ('1,丙小区漏水,"C\n2,丁小区噪音,D\n3,戊小区停气,E"', True),
+        ('"漏水,丙,望京\n停气,丁,方庄\n噪音",戊,上地', True),
+        # A cell of several lines, whatever commas it has.
+        ('"停水了,请处理\n门牌3号,谢谢\n联系我,急",A,B', False),
+        ('7,"1,停水\n2,停电",望京', False),
+        ('7,"一,停水\n二,停电",A', False),
+        ('7,"小区停水,\n两天了,没人管",', False),
+        ('"停水,两天,\n没人管,,\n请处理",,A', False),
+        ('1,"停水\n两天,\n没人管","停气\n一天"', False),
+        # Nothing shows which of the two it is.
+        ('"停水,两天,急\n联系我",望京,方庄', False),
+    ],
+)
+def test_a_cell_of_lines_is_told_from_rows_that_run_together(tmp_path, row, glued):
+    path = tmp_path / "a.csv"
+    path.write_text(f"a,b,c\n{row}\n9,停电,D\n", encoding="utf-8", newline="")
+    _, rows, bad = everything(path)
+    assert len(rows) == 2 - glued
+    assert len(bad) == glued
+    assert all("没有配对（第 2–" in b.reason for b in bad)
+
+
+def test_a_cell_of_two_columns_with_a_comma_in_each_line_is_one(tmp_path):
+    path = tmp_path / "a.csv"
+    cell = "停水了,请处理\n门牌3号,谢谢\n联系我,急"
+    path.write_text(f'text,label\n"{cell}",A\n', encoding="utf-8")
+    _, rows, bad = everything(path)
+    assert rows == [{"text": cell, "label": "A"}]
+    assert not bad
+
+
 def test_a_csv_header_that_cannot_be_read_is_told(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('id,"text\n1,停水\n', encoding="utf-8")
@@ -284,6 +322,12 @@ def test_nothing_to_read(tmp_path):
         ("postgresql://h/db?password=s3@cret", "postgresql://***?***"),
         ("postgresql://u:s3?cret@h/db", "postgresql://***?***"),
         ("hdfs://nn:8020/历史", "hdfs://nn:8020/历史"),
+        # A file has no user: its @ is a letter of the path.
+        ("sqlite:////data/a@b/工单.db", "sqlite:////data/a@b/工单.db"),
+        ("sqlite:///a@b.db?mode=ro&x=c@d", "sqlite:///a@b.db?***"),
+        ("file:///data/a@b.parquet", "file:///data/a@b.parquet"),
+        ("sqlite+pysqlcipher://:geheim@/a.db", "sqlite+pysqlcipher:///a.db"),
+        ("postgresql:///u:geheim@h/db", "postgresql://h/db"),
     ],
 )
 def test_an_address_is_shown_without_secrets(address, shown):

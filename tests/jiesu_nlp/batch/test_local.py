@@ -18,6 +18,8 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from jiesu_nlp.batch import sink  # noqa: E402
+from jiesu_nlp.batch.source import open_source  # noqa: E402
+from jiesu_nlp.cli.relabel import _task  # noqa: E402
 from jiesu_nlp.errors import BundleError, UsageError  # noqa: E402
 
 
@@ -90,6 +92,48 @@ def test_personal_data_is_masked_unless_told(run, tmp_path):
     assert table(tmp_path / "b").to_pylist()[0]["text"] == text
 
 
+def test_a_column_named_for_redaction_is_masked_from_end_to_end(run, tmp_path):
+    path = tmp_path / "a.parquet"
+    rows = [
+        {"text": "路灯不亮", "姓名": "王建国", "座机": "65123456", "手机": 13812345678},
+        {"text": "停电，我叫张伟强", "姓名": "", "座机": " ", "手机": None},
+        {"text": " ", "姓名": "欧阳 娜娜", "座机": "65123456转2", "手机": 13812345678},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    task = {"redact_columns": ("姓名", "座机", "手机", "text")}
+    tally = run(path, tmp_path / "out", task=task)
+    first, second = table(tmp_path / "out").to_pylist()
+    assert [first[n] for n in ("text", "姓名", "座机", "手机")] == [
+        "路灯不亮", "***", "*" * 8, "*" * 11,
+    ]  # fmt: skip
+    assert [second[n] for n in ("text", "姓名", "座机", "手机")] == [
+        "停电，我叫张**", "", " ", None,
+    ]  # fmt: skip
+    bad = json.loads(tally.bad_file.read_text(encoding="utf-8"))
+    assert [bad[n] for n in ("姓名", "座机", "手机")] == ["** **", "*" * 10, "*" * 11]
+
+
+def test_columns_that_look_personal_are_named(tmp_path, capsys):
+    path = tmp_path / "a.jsonl"
+    rows = [
+        {"诉求内容": "路灯不亮", "联系人姓名": "王建国", "固话": 65123456, "手机": ""},
+        {"诉求内容": "停电", "备注": "回电13812345678", "类别": 6512},
+    ]
+    path.write_text("\n".join(json.dumps(r) for r in rows), encoding="utf-8")
+
+    def noted(named):
+        _task(
+            open_source(str(path)),
+            text_column=None, old_label=None, columns=("code",), prefix="jiesu_", redact=True,
+            redact_columns=named,
+        )  # fmt: skip
+        lines = "".join(capsys.readouterr().err.splitlines())
+        return [n for n in ("联系人姓名", "固话", "备注", "手机", "类别") if f"列 {n} 里" in lines]
+
+    assert noted(None) == ["联系人姓名", "固话", "备注"]
+    assert noted("固话，备注") == ["联系人姓名"]
+
+
 def test_bad_rows_go_aside_with_reason_and_the_rest_is_answered(run, tmp_path):
     path = tmp_path / "a.parquet"
     texts = [
@@ -116,17 +160,18 @@ def test_rows_that_the_reader_rejects_are_masked_too(run, tmp_path):
     path = tmp_path / "a.jsonl"
     rows = [{"text": "停水", "n": 1, "who": "甲"}] * 2000
     rows.append({"text": "我叫张伟，电话13812345678", "n": "13812345678", "who": "乙"})
-    rows.append({"text": "停电", "n": 13812345678, "who": "13812345678", "备注": ["13812345678"]})
+    rows.append({"text": "停电", "n": 13812345678, "who": "13812345678", "备注": ["王建国"]})
     path.write_text("\n".join(json.dumps(r) for r in rows), encoding="utf-8")
     task = {"columns": ("code",), "redact_columns": ("who",)}
     tally = run(path, tmp_path / "out", task=task, shard_rows=2002)
     bad = [json.loads(line) for line in tally.bad_file.read_text(encoding="utf-8").splitlines()]
     assert [b["_row"] for b in bad] == [2001, 2002]
-    assert [b["who"] for b in bad] == ["乙", "*" * 11]
+    assert [b["who"] for b in bad] == ["*", "*" * 11]
     # A whole number in its own column is what the output would hold, too.
     assert (bad[0]["n"], bad[1]["n"]) == ("*" * 11, 13812345678)
     assert "张伟" not in bad[0]["text"]
-    assert "1381" not in str([bad[0], bad[1]["备注"]])
+    assert "1381" not in str(bad[0])
+    assert set(bad[1]["备注"]) == {"*"}
     run(
         path,
         tmp_path / "plain",

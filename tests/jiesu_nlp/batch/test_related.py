@@ -39,6 +39,11 @@ def test_a_form_letter_sent_a_hundred_times_is_one_group():
     assert len(groups[0]) == 100
 
 
+def test_another_house_or_number_is_no_copy():
+    texts = ["望京西园3号楼电梯坏了没人修", "望京西园5号楼电梯坏了没人修", "110", "12345", "？？？"]
+    assert near_duplicates([*texts, texts[0]], 1.0) == [[0, 5]]
+
+
 def test_repeated_callers_by_matter():
     found = repeated_callers(["a", "b", "a", None, "a", "b"], ["x", "x", "x", "x", "y", "z"])
     assert found == [("a", 3, "x", 2)]

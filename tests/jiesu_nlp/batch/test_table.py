@@ -14,7 +14,7 @@ from jiesu_nlp.batch.moves import review_rows, write_review  # noqa: E402
 from jiesu_nlp.batch.rows import Task  # noqa: E402
 from jiesu_nlp.batch.run import Plan, Start, identity_of  # noqa: E402
 from jiesu_nlp.batch.source import open_source  # noqa: E402
-from jiesu_nlp.batch.table import Table, parse_table  # noqa: E402
+from jiesu_nlp.batch.table import Table, is_table_of, parse_table  # noqa: E402
 from jiesu_nlp.batch.verdicts import VERDICT, apply_verdicts  # noqa: E402
 from jiesu_nlp.errors import UsageError  # noqa: E402
 from tests.service.postgres import fresh_database, start_server  # noqa: E402
@@ -171,3 +171,88 @@ def test_addresses_are_checked_and_passwords_not_shown():
         with pytest.raises(UsageError, match="端口") as told:
             parse_table(wrong)
         assert "geheim" not in str(told.value)
+
+
+SAME = [
+    ("postgresql+psycopg://u:geheim@h/db#t", "postgresql+psycopg://other:neu@H/db#t"),
+    ("postgresql://h/db?user=u&password=a&sslmode=require#t", "postgresql+psycopg2://h/db#t"),
+    (
+        "mssql+pyodbc://?odbc_connect=SERVER%3Da%3BUID%3Du%3BPWD%3D%7Bx%3By%7D%3BDATABASE%3Dd#t",
+        "mssql+pyodbc://?odbc_connect=pwd%3Dz%3BSERVER%3Da%3BDATABASE%3Dd#t",
+    ),
+]
+DIFFERENT = [
+    "postgresql:///db?host=prod#t",
+    "postgresql:///db?host=test#t",
+    "postgresql:///db?host=test&port=5433#t",
+    "postgresql://prod/db#t",
+    "postgresql://prod:5433/db#t",
+    "postgresql://prod/db2#t",
+    "postgresql://prod/db#u",
+    "mysql+pymysql://prod/db#t",
+    "mssql+pyodbc://?odbc_connect=SERVER%3Da%3BDATABASE%3Dd#t",
+    "mssql+pyodbc://?odbc_connect=SERVER%3Db%3BDATABASE%3Dd#t",
+    "sqlite:////data/a@b/工单.db#t",
+    "sqlite:////other@b/工单.db#t",
+    # Without a database the server chooses it by the user.
+    "postgresql://alice@prod#t",
+    "postgresql://bob@prod#t",
+]
+
+
+def test_a_table_is_told_by_what_chooses_it_not_by_what_opens_it():
+    for one, other in SAME:
+        assert parse_table(one).identity == parse_table(other).identity
+    found = {parse_table(url).identity for url in DIFFERENT}
+    assert len(found) == len(DIFFERENT)
+
+
+@pytest.mark.parametrize(
+    ("noted", "url", "same"),
+    [
+        # Before the digest: the address without its password, or masked.
+        ("postgresql://u@h/db?host=a#t", "postgresql://u:geheim@h/db?host=a#t", True),
+        ("postgresql://u@h/db?host=a#t", "postgresql://u:geheim@h/db?host=b#t", False),
+        ("postgresql://h/db#t", "postgresql://u:geheim@h/db#t", True),
+        ("postgresql://h/db?***#t", "postgresql://h/db?host=a#t", False),
+        ("postgresql://h/db?***#t", "postgresql://h/db#t", False),
+        ("sqlite:////data/a@b.db#t", "sqlite:////data/a@b.db#t", True),
+        (None, "postgresql://h/db#t", False),
+    ],
+)
+def test_the_table_of_an_older_manifest_is_recognised(noted, url, same):
+    assert is_table_of({"table": noted}, parse_table(url)) is same
+    assert is_table_of({"table": noted}, None) is (noted is None)
+    assert is_table_of({}, None)
+
+
+def test_an_older_run_goes_on_and_another_database_is_refused(go, table, dispatcher, tmp_path):
+    go(tmp_path / "work")
+    manifest = tmp_path / "work" / "_jiesu" / "manifest.jsonl"
+    first, *rest = manifest.read_text().splitlines(keepends=True)
+    header = json.loads(first)
+    assert header.pop("table_id") == table.identity
+    plain = sql.make_url(table.url).set(password=None).render_as_string()
+    header["table"] = f"{plain}#{table.name}"
+    manifest.write_text("".join([json.dumps(header) + "\n", *rest]))
+    assert go(tmp_path / "work").resumed == 90
+
+    rows = review_rows(tmp_path / "work", 100)
+    write_review(tmp_path / "v.xlsx", rows, dispatcher.catalogue)
+    book = openpyxl.load_workbook(tmp_path / "v.xlsx")
+    column = [c.value for c in book.active[1]].index(VERDICT) + 1
+    book.active.cell(2, column).value = "01-01-002"
+    book.save(tmp_path / "v.xlsx")
+    apply_verdicts(tmp_path / "work", tmp_path / "v.xlsx", dispatcher.catalogue, table=table)
+
+    # What is shown of both is the same, and it is another database all the same.
+    other = Table(f"sqlite:///{tmp_path / 'a.db'}?x=1", table.name)
+    with pytest.raises(UsageError, match="--table"):
+        apply_verdicts(tmp_path / "work", tmp_path / "v.xlsx", dispatcher.catalogue, table=other)
+    if table.url.startswith("sqlite"):
+        again = Plan(Task(text="text", columns=CHOSEN, old_label="old"), tmp_path / "work",
+                     "table", None, 20, other)  # fmt: skip
+        source = open_source(str(tmp_path / "in.parquet"))
+        start = Start("in", header["bundle"])
+        with pytest.raises(UsageError, match="数据库表"):
+            relabel(source, dispatcher, again, start, workers=1)

@@ -98,6 +98,38 @@ def test_every_problem_names_row_and_reason_and_nothing_is_taken(tmp_path, chang
     assert any(p.row == row and reason in str(p) for p in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("change", "titles"),
+    [
+        (lambda r: r[1].update(limit=""), ["办理时限"]),
+        (lambda r: r[0].update({"is": ""}), ["定义"]),
+        (lambda r: [x.update(unit="天庭") for x in r], ["派单方向", "派单方向"]),
+        (lambda r: r[0].update(path=[" ", "照明", r[0]["path"][2]]), ["一级类"]),
+        (lambda r: r[1].update(code="1-2"), ["编码"]),
+        (lambda r: r[1].update(code=" "), ["编码"]),
+        # What is wrong besides is still told.
+        (
+            lambda r: r[1].update(limit="", path=["市政", "照明", r[0]["path"][2]]),
+            ["办理时限", "细项名称"],
+        ),
+        (
+            lambda r: r[1].update({"limit": "", "not": ["别处 → 09-09-009"]}),
+            ["办理时限", "不属于（情形 → 编码）"],
+        ),
+    ],
+)
+def test_a_row_with_a_bad_cell_is_not_absent(tmp_path, change, titles):
+    _, problems = import_catalogue(table(tmp_path, change), base=small(), version="2")
+    assert [str(p).split("（", 1)[1].split("）：")[0] for p in problems] == titles
+
+
+def test_a_line_that_is_no_json_is_not_absent(tmp_path):
+    path = table(tmp_path, lambda r: None)
+    path.write_text(path.read_text().replace('{"code": "01-01-002"', '{"code": "01-01-002'))
+    _, problems = import_catalogue(path, base=small(), version="2")
+    assert [(p.row, p.reason) for p in problems] == [(2, "不是有效的 JSON")]
+
+
 def test_foreign_titles_need_a_mapping(tmp_path):
     (tmp_path / "m.yaml").write_text(
         "code: 事项编码\nclass: 大类\ngroup: 中类\nname: 事项\nis: 说明\ntypes: 类型\nunit: 单位\nlimit: 时限\n"
