@@ -169,7 +169,9 @@ def test_an_empty_folder_is_refused(tmp_path):
 
 
 def test_an_alias_never_takes_a_name_from_the_unit_that_bears_it():
-    one = RegisteredUnit("U-1", "甲局", "甲", "水务", "city", None, ("*",), ("乙局", "丙"), None, None)
+    one = RegisteredUnit(
+        "U-1", "甲局", "甲", "水务", "city", None, ("*",), ("乙局", "丙"), None, None
+    )
     two = RegisteredUnit("U-2", "乙局", "乙", "交通", "city", None, ("*",), ("丙",), None, None)
     registry = UnitRegistry([one, two])
     assert registry.classes_of("乙局") == ("交通",)
