@@ -50,15 +50,6 @@ _PERSONAL = {
     "name": "姓名",
     "surname": "姓氏",
 }
-GATE_LABELS = {
-    "none": "无",
-    "emergency": "紧急",
-    "statutory": "法定渠道",
-    "repeat": "重复来电",
-    "secret": "涉密隐私",
-    "beyond": "超出职责",
-    "unlawful": "违法失当",
-}
 _FIELDS = {
     "before": "紧接在“{}”之后",
     "after": "后面紧跟“{}”",
@@ -223,7 +214,7 @@ class _Explainer:
                 t["result"] == "成立" and t["kind"] == gate.kind for t in trials
             ):
                 facts["because"] = (
-                    f"整段话像“{GATE_LABELS[gate.kind]}”的情形（{score['probability']:.0%}，"
+                    f"整段话像“{Gate(gate.kind).label}”的情形（{score['probability']:.0%}，"
                     f"不低于 {score['threshold']:.0%}），依据：{'、'.join(score['words'])}"
                 )
         facts["sensitive"] = list(self.draft.tags)
@@ -531,8 +522,8 @@ def why_lost(attempt: Attempt, case: Case) -> str:
     if part == "not_words":
         return f"文中有“{next(w for w in wanted if w in case.text)}”"
     if part == "gate":
-        kinds = "、".join(GATE_LABELS[v] for v in wanted)
-        return f"分流须为{kinds}，实为{GATE_LABELS[case.gate]}"
+        kinds = "、".join(Gate(v).label for v in wanted)
+        return f"分流须为{kinds}，实为{Gate(case.gate).label}"
     value: Any = {
         "type": case.request_type,
         "district": case.district,

@@ -49,6 +49,22 @@ class Gate(StrEnum):
     BEYOND = "beyond"
     UNLAWFUL = "unlawful"
 
+    @property
+    def label(self) -> str:
+        """How an operator reads it."""
+        return _GATE_LABELS[self.value]
+
+
+_GATE_LABELS = {
+    "none": "无",
+    "emergency": "紧急",
+    "statutory": "法定渠道",
+    "repeat": "重复来电",
+    "secret": "涉密隐私",
+    "beyond": "超出职责",
+    "unlawful": "违法失当",
+}
+
 
 class Decision(StrEnum):
     """What the operator is advised to do with a suggestion."""

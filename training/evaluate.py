@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jiesu_nlp.dispatcher import Dispatcher
-from jiesu_nlp.vocabulary import Decision
+from jiesu_nlp.vocabulary import Decision, Gate
 from training.audit import suspects
 from training.excerpt import excerpt
 from training.metrics import (
@@ -40,6 +40,7 @@ _MOST_CONFUSIONS = 30
 _MOST_SUSPECTS = 30
 _LENGTHS = ((30, "30 字以内"), (80, "31–80 字"), (200, "81–200 字"), (10**9, "200 字以上"))
 _CONFIDENCES = ((0.5, "不足 50%"), (0.7, "50–70%"), (0.9, "70–90%"), (2.0, "90% 以上"))
+_GATES = frozenset(Gate)
 _PLACES = {
     "resolved": "已定到街道乡镇",
     "district_only": "只知区",
@@ -256,7 +257,7 @@ def slices(s: Scored, leaf_counts: Sequence[int] | None) -> dict[str, list[dict[
             ["训练中无工单", "1–9 件", "10–99 件", "100 件以上", "1 件", "2–4 件", "5 件以上"],
         ),
         "诉求类型": _named(s, lambda t: t.request_type or ""),
-        "分流": _named(s, lambda t: t.gate or ""),
+        "分流": _named(s, lambda t: Gate(t.gate).label if t.gate in _GATES else t.gate or ""),
         "来源": _named(s, lambda t: t.source or ""),
         "月份": _named(s, lambda t: (t.created_at or "")[:7]),
     }

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from jiesu_nlp.cli.console import BundleOption, load_dispatcher, out, text_or_standard_input
 from jiesu_nlp.cli.render import DECISIONS, PLACE_STATUSES
-from jiesu_nlp.explain import GATE_LABELS, Explanation, Stage, explain
+from jiesu_nlp.explain import Explanation, Stage, explain
 from jiesu_nlp.ticket import Ticket
+from jiesu_nlp.vocabulary import Gate
 
 _EPILOG = '例：jiesu explain "朝阳区望京西园四区楼下烧烤店油烟太大" ； 加 --json 输出结构化结果'
 _MARKS = {True: ("✓", "green"), False: ("·", "dim")}
@@ -103,7 +104,7 @@ def _gates(f: dict[str, Any]) -> Iterator[RenderableType]:
         yield _line("无需分流")
     else:
         yield _line(
-            (f"{GATE_LABELS[f['kind']]} ", "bold red"), f"{f['advice']}（《条例》{f['article']}）"
+            (f"{Gate(f['kind']).label} ", "bold red"), f"{f['advice']}（《条例》{f['article']}）"
         )
         if "because" in f:
             yield _line((f["because"], "dim"))
@@ -112,7 +113,7 @@ def _gates(f: dict[str, Any]) -> Iterator[RenderableType]:
     near = [s for s in f["scores"] if s["probability"] >= _SHARE_WORTH_SHOWING * s["threshold"]]
     for score in near:
         yield _line(
-            (f"{GATE_LABELS[score['gate']]} ", "dim"),
+            (f"{Gate(score['gate']).label} ", "dim"),
             f"评分 {score['probability']:.0%}（{score['threshold']:.0%} 起报）{score['result']}："
             + "、".join(score["words"]),
         )

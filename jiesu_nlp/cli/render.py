@@ -9,7 +9,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from jiesu_nlp.explain import GATE_LABELS
 from jiesu_nlp.suggestion import Demand, Span, Suggestion, Unit
 from jiesu_nlp.vocabulary import Decision, Gate, PlaceKind, PlaceStatus, Tier
 
@@ -106,7 +105,7 @@ def render(suggestion: Suggestion) -> RenderableType:
         parts.append(
             Panel(
                 Text(f"{gate.advice}\n（《条例》{gate.article}）"),
-                title=f"分流提示：{GATE_LABELS[gate.kind]}",
+                title=f"分流提示：{Gate(gate.kind).label}",
                 border_style="red",
                 title_align="left",
             )

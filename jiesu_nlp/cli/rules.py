@@ -13,7 +13,6 @@ from rich.table import Table
 
 from jiesu_nlp.cli.console import say, say_table
 from jiesu_nlp.errors import UsageError
-from jiesu_nlp.explain import GATE_LABELS
 from jiesu_nlp.gates import GateRule
 from jiesu_nlp.home import taxonomy_dir
 from jiesu_nlp.knowledge import Knowledge, read_knowledge
@@ -21,7 +20,7 @@ from jiesu_nlp.route.checks import check_rules, direction
 from jiesu_nlp.route.dates import in_force
 from jiesu_nlp.route.proof import prove
 from jiesu_nlp.route.rules import Condition, DeadlineRule, Rule, under
-from jiesu_nlp.vocabulary import Actor, Owner, PlaceKind, Tier
+from jiesu_nlp.vocabulary import Actor, Gate, Owner, PlaceKind, Tier
 
 app = typer.Typer(no_args_is_help=True, help="派单规则：检查、查看、证明全覆盖。")
 Folder = Annotated[Path | None, typer.Option("--dir", help="taxonomy 文件夹；省略时为现行数据。")]
@@ -130,7 +129,7 @@ def condition_text(known: Knowledge, when: Condition, *, skip: Iterable[str] = (
         "not_leaf": lambda v: f"{v} {known.catalogue.name_of(v) or '？'}",
         "owner": lambda v: Owner(v).value,
         "actor": lambda v: Actor(v).value,
-        "gate": lambda v: GATE_LABELS[v],
+        "gate": lambda v: Gate(v).label,
         "month": lambda v: f"{v} 月",
     }
     hidden = set(skip)
