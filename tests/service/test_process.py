@@ -128,35 +128,24 @@ def test_the_client_example_works(served, tmp_path):
     served.environment["JIESU_URL"] = served.url
     served.start()
     client = Path(__file__).parents[2] / "deploy" / "client.py"
-    done = subprocess.run(
-        [sys.executable, str(client), "suggest", "工单-1", TEXT],
-        env=served.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert "→" in done.stdout
-    assert "'stored': 'database'" in done.stdout
-    again = subprocess.run(
-        [sys.executable, str(client), "suggest", "工单-1", TEXT],
-        env=served.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert "'repeated': True" in again.stdout
-    for expected in (["suggestion", "decision"], []):
-        pulled = subprocess.run(
-            [sys.executable, str(client), "pull", str(tmp_path / "cursor")],
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, str(client), *arguments],
             env=served.environment,
             capture_output=True,
             text=True,
             check=True,
             timeout=60,
-        )
-        assert [json.loads(line)["kind"] for line in pulled.stdout.splitlines()] == expected
+        ).stdout
+
+    first = run("suggest", "工单-1", TEXT)
+    assert "→" in first
+    assert "'stored': 'database'" in first
+    assert "'repeated': True" in run("suggest", "工单-1", TEXT)
+    for expected in (["suggestion", "decision"], []):
+        pulled = run("pull", str(tmp_path / "cursor"))
+        assert [json.loads(line)["kind"] for line in pulled.splitlines()] == expected
     served.stop()
 
 

@@ -142,14 +142,20 @@ def test_foreign_tables_and_other_runs_are_left_alone(go, table, tmp_path):
     assert len(everything(table)) == 89
 
 
-def test_verdicts_reach_the_table(go, table, dispatcher, tmp_path):
-    go(tmp_path / "work")
-    rows = review_rows(tmp_path / "work", 100)
-    write_review(tmp_path / "v.xlsx", rows, dispatcher.catalogue)
-    book = openpyxl.load_workbook(tmp_path / "v.xlsx")
+def review_with_a_verdict(folder, catalogue):
+    """Export the review of a run in ``folder / "work"`` with a verdict on its first row."""
+    rows = review_rows(folder / "work", 100)
+    write_review(folder / "v.xlsx", rows, catalogue)
+    book = openpyxl.load_workbook(folder / "v.xlsx")
     column = [c.value for c in book.active[1]].index(VERDICT) + 1
     book.active.cell(2, column).value = "01-01-002"
-    book.save(tmp_path / "v.xlsx")
+    book.save(folder / "v.xlsx")
+    return rows
+
+
+def test_verdicts_reach_the_table(go, table, dispatcher, tmp_path):
+    go(tmp_path / "work")
+    rows = review_with_a_verdict(tmp_path, dispatcher.catalogue)
     with pytest.raises(UsageError, match="--table"):
         apply_verdicts(tmp_path / "work", tmp_path / "v.xlsx", dispatcher.catalogue)
     apply_verdicts(tmp_path / "work", tmp_path / "v.xlsx", dispatcher.catalogue, table=table)
@@ -237,12 +243,7 @@ def test_an_older_run_goes_on_and_another_database_is_refused(go, table, dispatc
     manifest.write_text("".join([json.dumps(header) + "\n", *rest]))
     assert go(tmp_path / "work").resumed == 90
 
-    rows = review_rows(tmp_path / "work", 100)
-    write_review(tmp_path / "v.xlsx", rows, dispatcher.catalogue)
-    book = openpyxl.load_workbook(tmp_path / "v.xlsx")
-    column = [c.value for c in book.active[1]].index(VERDICT) + 1
-    book.active.cell(2, column).value = "01-01-002"
-    book.save(tmp_path / "v.xlsx")
+    review_with_a_verdict(tmp_path, dispatcher.catalogue)
     apply_verdicts(tmp_path / "work", tmp_path / "v.xlsx", dispatcher.catalogue, table=table)
 
     # What is shown of both is the same, and it is another database all the same.
