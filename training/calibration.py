@@ -30,6 +30,7 @@ from jiesu_nlp.errors import DataError
 from jiesu_nlp.knowledge import Knowledge
 from jiesu_nlp.text.normalise import normalise
 from jiesu_nlp.vocabulary import UNIT_CLASS_SET
+from training.calls import training_calls
 from training.cross_validation import held_out_fold
 from training.low_rank import Recipe
 from training.tickets import LabelledTicket
@@ -73,6 +74,11 @@ def read_labelled_tickets(path: Path = CALIBRATION_TICKETS) -> list[LabelledTick
         except (ValueError, KeyError, TypeError) as fault:
             raise DataError(f"不是标注工单：{fault!r}", path=path, line=number) from None
     return tickets
+
+
+def prepared_texts() -> list[str]:
+    """Return the hand-written texts that every bundle with ``says`` was fitted or calibrated on."""
+    return [*(t.text for t in read_labelled_tickets()), *(c.text for c in training_calls())]
 
 
 @dataclass(frozen=True)

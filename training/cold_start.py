@@ -19,7 +19,7 @@ from jiesu_nlp.dispatcher import CALIBRATION_FILE, ROUTED_LEAVES
 from jiesu_nlp.knowledge import Knowledge, read_knowledge
 from training.calibration import (
     calibrate,
-    read_labelled_tickets,
+    prepared_texts,
     unseen_tickets_and_says,
 )
 from training.gate_scorer import fit_gate_scorer
@@ -123,7 +123,7 @@ def build_default_bundle(
             CALIBRATION_FILE: json_bytes(calibration.to_json()),
             RECORD_FILE: json_bytes(record),
             # The says it was trained on are in the bundle as they are.
-            SEEN_FILE: seen_bytes(ticket.text for ticket in read_labelled_tickets()),
+            SEEN_FILE: seen_bytes(prepared_texts()),
             CARD_FILE: cold_start_card(path.name, record).encode(),
         },
         versions={"model": f"{path.name}+{versions['catalogue'].partition('+')[2]}", **versions},

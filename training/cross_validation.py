@@ -17,7 +17,7 @@ from jiesu_nlp.classify.features import Floats, Ints
 from jiesu_nlp.errors import DataError
 from jiesu_nlp.text.normalise import normalise
 from training.low_rank import Recipe, fit
-from training.texts import class_rows, no_matter_texts, sent_to
+from training.texts import beside_says, class_rows, no_matter_texts
 
 Report = Callable[[float], None]
 
@@ -58,10 +58,10 @@ def held_out_fold(
         )
     train: list[tuple[str, int]] = []
     test: list[tuple[str, int]] = []
-    sent = sent_to(catalogue)
-    for row, leaf in enumerate(catalogue.leaves):
-        lines = (leaf.name, leaf.definition, *sent[leaf.code])
-        train += [(normalise(t).text, row) for t in lines]
+    for row, (leaf, others) in enumerate(
+        zip(catalogue.leaves, beside_says(catalogue), strict=True)
+    ):
+        train += [(normalise(t).text, row) for t in others]
         out = (fold + row) % folds
         for i, say in enumerate(leaf.says):
             block = i * folds // len(leaf.says)

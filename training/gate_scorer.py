@@ -31,20 +31,15 @@ from scipy.special import expit, log_softmax, logit, softmax
 from threadpoolctl import threadpool_limits
 
 from jiesu_nlp.classify.features import Csr, Floats, Ints
-from jiesu_nlp.errors import DataError
 from jiesu_nlp.gate_scorer import BITS, GateScorer, buckets, windows
 from jiesu_nlp.gates import LINES, REFUSALS
 from jiesu_nlp.knowledge import Knowledge
 from jiesu_nlp.text.normalise import normalise
 from jiesu_nlp.vocabulary import Gate, Tier
 from training.calibration import CALIBRATION_TICKETS, TICKET_LENGTH
+from training.calls import EMERGENCIES, REFUSED, read_calls
 from training.texts import no_matter_texts
 
-EMERGENCIES = Path(__file__).parent / "data" / "emergency.tsv"
-DEVELOPMENT = EMERGENCIES.with_name("emergency_dev.tsv")
-PLAIN_WORDS = EMERGENCIES.with_name("emergency_dev_plain.tsv")
-REFUSED = EMERGENCIES.with_name("gates.tsv")
-REFUSED_DEVELOPMENT = EMERGENCIES.with_name("gates_dev.tsv")
 NONE = Gate.NONE.value
 SCORED = (Gate.EMERGENCY.value, *(gate.value for gate in REFUSALS))
 # An emergency missed costs more than a question too many. Among the ordinary texts that sound most
@@ -64,28 +59,6 @@ _STEPS = 60
 _SMOOTHING = 0.5
 # Weight of an n-gram as common in a gate's cases as elsewhere.
 _TELLS_NOTHING = 0.3
-
-
-def read_calls(path: Path, kinds: Sequence[str] = LINES) -> tuple[list[str], list[str]]:
-    """Return kinds and texts (normalised as tickets are) of a hand-written file.
-
-    Raises
-    ------
-    DataError
-        Naming the line.
-    """
-    known = (*kinds, NONE)
-    found, texts = [], []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines[1:], start=2):
-        kind, tab, text = line.partition("\t")
-        if kind not in known or not tab or not text.strip():
-            raise DataError(
-                f"应为“类型<制表符>文字”，类型是 {'、'.join(known)} 之一", path=path, line=number
-            )
-        found.append(kind)
-        texts.append(normalise(text).text)
-    return found, texts
 
 
 def ordinary_tickets(path: Path = CALIBRATION_TICKETS) -> list[str]:
@@ -308,24 +281,24 @@ def fit_scorer(kinds: Sequence[str], texts: Sequence[str], ordinary: Sequence[st
     )
 
 
-def training_calls(says: Says) -> tuple[list[str], list[str]]:
+def cases_and_near_misses(says: Says) -> tuple[list[str], list[str]]:
     """Return kinds and texts of all hand-written calls, and of says that are cases by nature.
 
     Texts without any matter (您好) are cases of nothing.
     """
-    kinds, texts = lengthened(*read_calls(EMERGENCIES))
-    refused, their_texts = read_calls(REFUSED, SCORED[1:])
+    emergencies, refused = read_calls(EMERGENCIES), read_calls(REFUSED, REFUSALS)
+    kinds, texts = lengthened([c.kind for c in emergencies], [c.text for c in emergencies])
     nothing = [normalise(text).text for text in no_matter_texts()]
     return (
-        [*kinds, *refused, *[NONE] * len(nothing), *says.gates],
-        [*texts, *their_texts, *nothing, *says.cases],
+        [*kinds, *(c.kind for c in refused), *[NONE] * len(nothing), *says.gates],
+        [*texts, *(c.text for c in refused), *nothing, *says.cases],
     )
 
 
 def fit_gate_scorer(knowledge: Knowledge) -> GateScorer:
     """Fit the scorer of a bundle and choose its thresholds."""
     says = sort_says(knowledge)
-    scorer = fit_scorer(*training_calls(says), says.fitted)
+    scorer = fit_scorer(*cases_and_near_misses(says), says.fitted)
     unseen = scorer.score(ordinary_texts(says)).probabilities
     allowed = [1 - FALSE_ALARMS[gate] for gate in SCORED]
     thresholds = np.array(

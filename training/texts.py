@@ -9,6 +9,7 @@ import numpy as np
 from jiesu_nlp.catalogue import Catalogue
 from jiesu_nlp.classify.features import Ints
 from jiesu_nlp.text.normalise import normalise
+from training.calls import filed_calls
 
 NO_MATTER = Path(__file__).parent / "data" / "no_matter.txt"
 
@@ -20,22 +21,35 @@ def no_matter_texts() -> list[str]:
 
 
 def catalogue_texts(catalogue: Catalogue) -> tuple[list[str], Ints]:
-    """Return all training texts of a catalogue and the leaf row of each.
+    """Return all training texts of a catalogue and the leaf row of each, normalised as tickets are.
 
-    A leaf teaches with its name, its definition, its ``says`` and with what the ``not`` of other
-    leaves sends to it, normalised as tickets are. The row after the last leaf is *no matter*.
+    The row after the last leaf is *no matter*.
     """
     texts: list[str] = []
     rows: list[int] = []
-    sent = sent_to(catalogue)
-    for row, leaf in enumerate(catalogue.leaves):
-        lines = (leaf.name, leaf.definition, *leaf.says, *sent[leaf.code])
+    for row, (leaf, others) in enumerate(
+        zip(catalogue.leaves, beside_says(catalogue), strict=True)
+    ):
+        lines = (*others, *leaf.says)
         texts += (normalise(line).text for line in lines)
         rows += [row] * len(lines)
     nothing = no_matter_texts()
     texts += nothing
     rows += [len(catalogue)] * len(nothing)
     return texts, np.array(rows, dtype=np.int64)
+
+
+def beside_says(catalogue: Catalogue) -> list[list[str]]:
+    """Return for every leaf what teaches it beside its ``says``.
+
+    Its name, its definition, what the ``not`` of other leaves sends to it, and the calls filed
+    under it.
+    """
+    sent, filed = sent_to(catalogue), filed_calls(catalogue)
+    return [
+        [leaf.name, leaf.definition, *sent[leaf.code], *filed[leaf.code]]
+        for leaf in catalogue.leaves
+    ]
 
 
 def sent_to(catalogue: Catalogue) -> dict[str, list[str]]:

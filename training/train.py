@@ -33,7 +33,7 @@ from training.calibration import (
     AUTO_PRECISION,
     SUGGEST_PRECISION,
     calibrate,
-    read_labelled_tickets,
+    prepared_texts,
     unseen_tickets,
     unseen_tickets_and_says,
     with_temperature,
@@ -297,12 +297,9 @@ def train(
         CALIBRATION_FILE: json_bytes(calibration.to_json()),
         RECORD_FILE: json_bytes(record),
         SEEN_FILE: seen_bytes(
-            t.text
-            for t in (
-                *parts["train"],
-                *parts["calibrate"],
-                # Gates, and confidence where tickets are few, are calibrated on these.
-                *(read_labelled_tickets() if has_says else ()),
+            (
+                *(t.text for t in (*parts["train"], *parts["calibrate"])),
+                *(prepared_texts() if has_says else ()),
             )
         ),
         CARD_FILE: model_card(out.name, record, summary).encode(),

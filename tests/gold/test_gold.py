@@ -12,8 +12,8 @@ from jiesu_nlp.bundle import open_bundle
 from jiesu_nlp.vocabulary import UNIT_CLASS_SET, Gate, RequestType, Tier
 from tests.conftest import ROOT, TAXONOMY
 from training.calibration import CALIBRATION_TICKETS
+from training.calls import EMERGENCIES, REFUSED
 from training.cold_start import build_default_bundle
-from training.gate_scorer import EMERGENCIES, REFUSED
 from training.texts import NO_MATTER
 
 TICKETS = [
