@@ -93,7 +93,7 @@ def use(
     if back == (name is not None):
         raise UsageError("请给出模型包名称，或用 --back 退回上一个")
     bundle = registry.use(name) if name is not None else registry.roll_back()
-    say(f" {bundle.name}", head="已启用")
+    say(f" {bundle.name}（{bundle.path}）", head="已启用")
 
 
 @_app.command("build", help="用派单目录（重新）构建默认模型包。")

@@ -103,7 +103,11 @@ def decisions(
     after: _CURSOR = None,
     limit: _LIMIT = 200,
     since: Annotated[
-        str | None, Query(max_length=40, description="只导出此后的工单：ISO 8601，如 2026-11-01")
+        str | None,
+        Query(
+            max_length=40,
+            description="只导出此后受理的工单（没有受理时间的看入库时间）：ISO 8601，如 2026-11-01",
+        ),
     ] = None,
 ) -> Any:
     """Return decisions as JSON pages, or all of them as training data."""
