@@ -93,7 +93,7 @@ class Calibration:
         """Return the decision.
 
         Without a definite unit (``complete``) it is always ``review``; while something must still
-        be asked before the unit can act (``settled``), never ``auto``.
+        be asked or advised before the unit can act (not ``settled``), never ``auto``.
         """
         if not complete or confidence < self.suggest_at:
             return Decision.REVIEW.value

@@ -378,15 +378,14 @@ class Dispatcher:
         texts = [p.text for p in parts]
         places = [p.located.place(None if p.alone else p.segment.span) for p in parts]
         elements = [find_elements(text) for text in texts]
-        request_types = [classify_request_type(text) for text in texts]
         seen = []
-        for part, text, place, found, request_type in zip(
-            parts, texts, places, elements, request_types, strict=True
-        ):
+        for part, text, place, found in zip(parts, texts, places, elements, strict=True):
             gate = part.draft.gate
             start, end = part.segment.span
             # In a ticket of several matters only the one that the gate speaks of is an emergency.
             concerned = part.alone or any(start <= a < end for a, _ in gate.evidence)
+            kind = gate.kind if concerned else Gate.NONE.value
+            request_type = classify_request_type(text, emergency=kind == Gate.EMERGENCY)
             case = Case(
                 leaf="",
                 text=text,
@@ -397,7 +396,7 @@ class Dispatcher:
                 district=place.district,
                 town=place.town,
                 month=part.draft.ticket.month,
-                gate=gate.kind if concerned else Gate.NONE.value,
+                gate=kind,
             )
             seen.append(_Seen(case, place, found, request_type))
         return seen
@@ -433,7 +432,10 @@ class Dispatcher:
             elements=_map_elements(norm, found, shift),
             confidence=round(confidence, 4),
             decision=calibration.decide(
-                confidence, complete=routing.lead.code is not None, settled=not points
+                confidence,
+                complete=routing.lead.code is not None,
+                # What a gate advises is for the operator to do before anything is dispatched.
+                settled=not points and seen.case.gate == Gate.NONE,
             ),
             questions=questions,
         )

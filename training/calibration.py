@@ -38,7 +38,7 @@ from training.tickets import LabelledTicket
 AnyPredictor = TypeVar("AnyPredictor", bound=LeafPredictor)
 
 CALIBRATION_TICKETS = Path(__file__).parent / "data" / "calibration.jsonl"
-COVERAGE = 0.95
+COVERAGE = 0.97
 AUTO_PRECISION = 0.98
 SUGGEST_PRECISION = 0.80
 # Less likely right than wrong is no suggestion, whatever precision holds above it.

@@ -42,7 +42,7 @@ class Recipe:
 
     min_texts: int = 3
     rank: int = 256
-    runs: int = 5
+    runs: int = 4
     epochs: int = 2
     batch: int = 512
     learning_rate: float = 1e-3

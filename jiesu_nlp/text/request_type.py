@@ -29,6 +29,8 @@ _PRIOR: Final = {
     _SUGGESTION: 0.0,
     _REPORT: -0.8,
 }
+# More of them than any one complaint's cue, less than a complaint's two.
+_EMERGENCY: Final = 2.4
 
 # Type, points, words. Points are set by hand: 1 is a hint, 2 a clear word, 3 the word itself.
 _WORDS: Final[tuple[tuple[str, float, str], ...]] = (
@@ -84,13 +86,15 @@ def _question_points(text: str) -> float:
     return (1.0 if tail in "?？吗呢" and tail else 0.0) + min(asks, 3) * 0.35
 
 
-def classify_request_type(text: str) -> RequestTypeGuess:
+def classify_request_type(text: str, *, emergency: bool = False) -> RequestTypeGuess:
     """Guess which of the five kinds of request a text is.
 
     Parameters
     ----------
     text
         Any text, normalised or not; one demand or a whole ticket.
+    emergency
+        Whether the emergency gate was raised: who sees smoke seldom says that he asks for help.
 
     Returns
     -------
@@ -99,6 +103,7 @@ def classify_request_type(text: str) -> RequestTypeGuess:
         order, as half-open character offsets into ``text``.
     """
     points = dict(_PRIOR)
+    points[_HELP] += _EMERGENCY if emergency else 0.0
     title_end = text.find("\n")
     body_end = len(text.rstrip(" \n。.!！?？"))
     last_start = 0

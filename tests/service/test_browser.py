@@ -326,7 +326,7 @@ def test_the_queue_by_keyboard_and_two_operators_at_once(desk, served):
 
     headers = {"Authorization": f"Bearer {served.key}"}
     for i in range(3):
-        body = {"text": "那个事情上次反映过了，一直没人管", "id": f"Q-{i}"}
+        body = {"text": "我家那个又不行了，一直没人管", "id": f"Q-{i}"}
         made = httpx.post(served.url + "/v1/suggestions", json=body, headers=headers).json()
         assert made["demands"][0]["decision"] == "review"
     first, second = desk("li"), desk("wang")

@@ -11,7 +11,7 @@ LAMP = "丰台区方庄芳古园一区门口路灯坏了半个月没人修"
 
 
 def test_the_queue_holds_doubtful_undecided_tickets(running):
-    doubtful = running.suggest("那个事情上次反映过了")
+    doubtful = running.suggest("我家那个又不行了")
     assert doubtful["demands"][0]["decision"] == "review"
     running.settle()
     queue = running.call("GET", "/v1/tickets").json()["tickets"]
