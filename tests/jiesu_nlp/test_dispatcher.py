@@ -9,6 +9,7 @@ from jiesu_nlp import Ticket, UsageError
 from jiesu_nlp.schema import json_schema
 from tests.conftest import ROOT
 
+GOLD = ROOT / "tests" / "gold" / "tickets.jsonl"
 TEXTS = (
     "朝阳区望京西园四区门口每天晚上一排烧烤摊，油烟味熏得窗户都不敢开",
     "楼道里全是煤气味，怀疑燃气泄漏",
@@ -103,6 +104,34 @@ def test_emergency_sets_the_two_hour_deadline(dispatcher):
     answer = dispatcher.suggest(TEXTS[1])
     assert answer.gate.kind == "emergency"
     assert {d.deadline.tier for d in answer.demands} == {"2h"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "unit"),
+    [
+        ("西城区什刹海街道，我爸突然倒在地上，叫不醒，脸都青了", "05-06-001", "卫生健康"),
+        ("海淀区青龙桥街道，孩子掉进冰窟窿里了，快来人", "12-09-006", "消防救援"),
+    ],
+)
+def test_an_emergency_is_filed_as_a_call_for_help_and_left_to_somebody(
+    dispatcher, text, code, unit
+):
+    answer = dispatcher.suggest(text)
+    demand = answer.demands[0]
+    assert answer.gate.kind == "emergency"
+    assert demand.categories[0].code == code
+    assert demand.request_type.value == "求助"
+    assert demand.unit.unit_class == unit
+    assert demand.deadline.tier == "2h"
+    assert demand.decision != "auto"
+
+
+def test_nothing_is_dispatched_unseen_when_a_gate_is_raised(dispatcher):
+    tickets = [json.loads(line) for line in GOLD.read_text("utf-8").splitlines()]
+    answers = list(dispatcher.suggest_many([t["text"] for t in tickets], evidence=False))
+    decided = [(a.gate.kind, d.decision) for a in answers for d in a.demands if len(a.demands) == 1]
+    assert ("none", "auto") in decided
+    assert not [gate for gate, decision in decided if decision == "auto" and gate != "none"]
 
 
 def test_every_answer_has_a_deadline_and_never_a_community(dispatcher):

@@ -46,3 +46,11 @@ def test_evidence_points_at_the_cue():
     text = "本人建议增设路灯"
     guess = classify_request_type(text)
     assert [text[a:b] for a, b in guess.evidence] == ["建议", "增设"]
+
+
+def test_an_emergency_is_a_call_for_help_unless_it_says_otherwise():
+    text = "楼上往外冒黑烟，一股一股的"
+    assert classify_request_type(text).value == "投诉"
+    assert classify_request_type(text, emergency=True).value == "求助"
+    asked = "请问家里冒烟以后物业费还交不交，咨询一下怎么算"
+    assert classify_request_type(asked, emergency=True).value == "咨询"
