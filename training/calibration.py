@@ -39,6 +39,8 @@ AnyPredictor = TypeVar("AnyPredictor", bound=LeafPredictor)
 
 CALIBRATION_TICKETS = Path(__file__).parent / "data" / "calibration.jsonl"
 COVERAGE = 0.97
+# Labels of tickets are not all right: sets that hold the wrong ones as well would help nobody.
+TICKET_COVERAGE = 0.95
 AUTO_PRECISION = 0.98
 SUGGEST_PRECISION = 0.80
 # Less likely right than wrong is no suggestion, whatever precision holds above it.
@@ -346,6 +348,7 @@ def calibrate(
     unseen: UnseenByLength,
     unit_mass: Callable[[Floats], tuple[Floats, list[str]]],
     *,
+    coverage: float = COVERAGE,
     auto_precision: float = AUTO_PRECISION,
     suggest_precision: float = SUGGEST_PRECISION,
     fitted_on: str = "校准工单与留出例句各占一半权重",
@@ -356,6 +359,8 @@ def calibrate(
     ----------
     unit_mass
         From leaf probabilities to the mass that agrees on the lead unit and its class.
+    coverage
+        Share of texts whose conformal set holds a right leaf.
     auto_precision, suggest_precision
         Precision of the lead unit that holds, with 95 % confidence, above either threshold.
     fitted_on
@@ -373,7 +378,7 @@ def calibrate(
     return (
         replace(
             classifier,  # type: ignore[type-var]  # its subclasses are dataclasses
-            set_rule=fit_set_rule(unseen.usual, COVERAGE),
+            set_rule=fit_set_rule(unseen.usual, coverage),
         ),
         replace(maps, auto_at=auto_at, suggest_at=suggest_at, brief=brief),
     )

@@ -32,6 +32,7 @@ from jiesu_nlp.text.redact import redact
 from training.calibration import (
     AUTO_PRECISION,
     SUGGEST_PRECISION,
+    TICKET_COVERAGE,
     calibrate,
     prepared_texts,
     unseen_tickets,
@@ -91,6 +92,8 @@ class TrainOptions:
         More are sampled down, seeded, to bound memory.
     most_rejected
         A greater share of unusable rows stops the run.
+    coverage
+        Share of tickets whose conformal set holds a right leaf.
     auto_precision, suggest_precision
         Precision of the lead unit above the thresholds of *auto* and *suggest*.
     seed
@@ -110,6 +113,7 @@ class TrainOptions:
     says_weight: float = 1.0
     most_tickets: int = 1_000_000
     most_rejected: float = 0.2
+    coverage: float = TICKET_COVERAGE
     auto_precision: float = AUTO_PRECISION
     suggest_precision: float = SUGGEST_PRECISION
     seed: int = 0
@@ -249,6 +253,7 @@ def train(
         parts["calibrate"],
         # The sister model that scores held-out says is a fast one.
         recipe=None if options.checkpoint is not None else options.recipe,
+        coverage=options.coverage,
         auto_precision=options.auto_precision,
         suggest_precision=options.suggest_precision,
         seed=options.seed,
@@ -426,6 +431,7 @@ def calibrate_on_tickets(
     tickets: Sequence[LabelledTicket],
     *,
     recipe: Recipe | None = None,
+    coverage: float = TICKET_COVERAGE,
     auto_precision: float = AUTO_PRECISION,
     suggest_precision: float = SUGGEST_PRECISION,
     seed: int = 0,
@@ -440,7 +446,7 @@ def calibrate_on_tickets(
     recipe
         That of the classifier, for a sister model that never saw the held-out ``says``; ``None``
         if the classifier is of another kind, whose confidence a sister could not tell.
-    auto_precision, suggest_precision
+    coverage, auto_precision, suggest_precision
         See :func:`training.calibration.calibrate`.
     seed
         Of the sample of many tickets.
@@ -465,6 +471,7 @@ def calibrate_on_tickets(
         classifier,
         unseen,
         lambda p: unit_mass(knowledge, p),
+        coverage=coverage,
         auto_precision=auto_precision,
         suggest_precision=suggest_precision,
         fitted_on=note,
@@ -514,6 +521,7 @@ def _model_facts(
             "test": options.test,
             "says_weight": options.says_weight,
             "most_tickets": options.most_tickets,
+            "coverage": options.coverage,
             "auto_precision": options.auto_precision,
             "suggest_precision": options.suggest_precision,
             "seed": options.seed,

@@ -220,6 +220,7 @@ def test_data_check_fails_on_unusable_rows(jiesu, tmp_path):
         (("evaluate", "--data", "没有.csv"), "没有这个文件"),
         (("train", "--data", "没有.csv", "--out", "x", "--column", "text"), "字段=列名"),
         (("train", "--data", "没有.csv", "--out", "x", "--arch", "encoder"), "--checkpoint"),
+        (("train", "--data", "没有.csv", "--out", "x", "--coverage", "95"), "0 与 1 之间"),
         (("audit", "--data", "没有.csv", "--output", "a.xlsx"), "没有这个文件"),
         (("audit", "--data", "没有.csv", "--output", "a.csv"), "应为 .xlsx"),
         (("evaluate", "--data", "没有.csv", "--report", "没有/a.html"), "没有文件夹 没有"),

@@ -10,6 +10,7 @@ import pytest
 from jiesu_nlp import Dispatcher
 from jiesu_nlp.bundle import open_bundle
 from jiesu_nlp.catalogue.model import Leaf
+from jiesu_nlp.dispatcher import CALIBRATION_FILE
 from jiesu_nlp.errors import BundleError, DataError, UsageError
 from jiesu_nlp.gate_scorer import GateScorer
 from jiesu_nlp.knowledge import knowledge_of
@@ -212,6 +213,15 @@ def test_a_folder_that_is_no_bundle_is_not_overwritten(tmp_path, small_file):
 def test_an_unknown_taxonomy(tmp_path, small_file):
     with pytest.raises(UsageError, match="labels-only"):
         train([small_file], tmp_path / "m", TrainOptions(taxonomy=str(tmp_path / "none")))
+
+
+def test_the_sets_promise_what_was_asked(tmp_path, small, small_file):
+    asked = train([small_file], tmp_path / "m", replace(LABELS_ONLY, coverage=0.6))
+    rules = [b.read_json(CALIBRATION_FILE) for b in (asked.bundle, small.bundle)]
+    assert asked.record["options"]["coverage"] == 0.6
+    assert Dispatcher.from_bundle(asked.bundle).classifier.set_rule.coverage == 0.6
+    assert Dispatcher.from_bundle(small.bundle).classifier.set_rule.coverage == 0.95
+    assert rules[0] == rules[1], "the confidences are the same"
 
 
 def test_a_greater_file_is_sampled(tmp_path, small_file):

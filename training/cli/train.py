@@ -67,6 +67,9 @@ def train(
     most_rejected: Annotated[
         float, typer.Option(min=0, max=1, help="不能用的行超过此比例就停止。")
     ] = 0.2,
+    coverage: Annotated[
+        float, typer.Option(help="候选集含正确细项的比例；标签有错时越高越长。")
+    ] = 0.95,
     auto_precision: Annotated[
         float, typer.Option(help="“可直派”的承办单位至少有多准（95% 把握）。")
     ] = 0.98,
@@ -89,6 +92,7 @@ def train(
         says_weight=says_weight,
         most_tickets=most_tickets,
         most_rejected=most_rejected,
+        coverage=coverage,
         auto_precision=auto_precision,
         suggest_precision=suggest_precision,
         seed=seed,
@@ -99,9 +103,9 @@ def train(
         },
     )
     folder = bundle_folder(target)
-    for share in (auto_precision, suggest_precision):
+    for share in (coverage, auto_precision, suggest_precision):
         if not 0 < share < 1:
-            raise UsageError(f"精度应在 0 与 1 之间，现为 {share}")
+            raise UsageError(f"精度、覆盖率应在 0 与 1 之间，现为 {share}")
     if arch is Architecture.ENCODER and checkpoint is None:
         raise UsageError("--arch encoder 需要 --checkpoint 文件夹")
     if arch is Architecture.LINEAR and (checkpoint or epochs is not None or encoder_option):
