@@ -90,7 +90,9 @@ class _Builder:
             row = self.entry(
                 district.name, "district", (~self.district_row[district.name],), weight=3.0
             )
-            full = {district.name, *(a for a in district.aliases if not a.startswith("北京"))}
+            own = (a for a in district.aliases if not a.startswith("北京"))
+            # In order: a set's would differ from one process to the next, and so the version.
+            full = dict.fromkeys((district.name, *own))
             for spelling in full:
                 if spelling.startswith(_GENERIC_ZONE):
                     # Every city has one; here it can only mean ours, elsewhere another.

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from jiesu_nlp.bundle import (
     write_bundle,
 )
 from jiesu_nlp.errors import BundleError
+from tests.conftest import TAXONOMY
 
 
 def make(path, text="甲"):
@@ -113,3 +117,23 @@ def test_registry_refuses_a_damaged_bundle_and_keeps_the_old(tmp_path):
     assert registry.active() == "one"
     with pytest.raises(BundleError, match="没有名为"):
         registry.use("three")
+
+
+def test_the_same_knowledge_is_the_same_version_in_every_process():
+    """The order of a set is another one in every process; no version may hang on it."""
+    code = (
+        "from pathlib import Path\n"
+        "from jiesu_nlp.knowledge import read_knowledge\n"
+        f"print(read_knowledge(Path({str(TAXONOMY)!r})).versions())"
+    )
+    versions = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(versions) == 1
