@@ -384,8 +384,8 @@ class Dispatcher:
             start, end = part.segment.span
             # In a ticket of several matters only the one that the gate speaks of is an emergency.
             concerned = part.alone or any(start <= a < end for a, _ in gate.evidence)
-            kind = gate.kind if concerned else Gate.NONE.value
-            request_type = classify_request_type(text, emergency=kind == Gate.EMERGENCY)
+            raised = gate.kind if concerned else Gate.NONE.value
+            request_type = classify_request_type(text, emergency=raised == Gate.EMERGENCY)
             case = Case(
                 leaf="",
                 text=text,
@@ -396,7 +396,7 @@ class Dispatcher:
                 district=place.district,
                 town=place.town,
                 month=part.draft.ticket.month,
-                gate=kind,
+                gate=raised,
             )
             seen.append(_Seen(case, place, found, request_type))
         return seen

@@ -28,7 +28,7 @@ from jiesu_nlp.classify.features import Csr, Floats, Ints, Vocabulary, build_voc
 
 Report = Callable[[float], None]
 _PORTION = 20_000
-# Rows of a step of Adam whose intermediate results stay in the cache: three times as fast.
+# Rows of a step of Adam whose intermediate results stay in the cache: twice as fast.
 _IN_CACHE = 256
 
 

@@ -29,7 +29,7 @@ _PRIOR: Final = {
     _SUGGESTION: 0.0,
     _REPORT: -0.8,
 }
-# More of them than any one complaint's cue, less than a complaint's two.
+# For a call for help, when the emergency gate was raised: outweighs one clear word, not two.
 _EMERGENCY: Final = 2.4
 
 # Type, points, words. Points are set by hand: 1 is a hint, 2 a clear word, 3 the word itself.
